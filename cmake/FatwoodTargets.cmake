@@ -1,0 +1,39 @@
+# How every target of this project is made: warnings, sanitizers, the shared precompiled header.
+
+function(fatwood_compile_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic $<$<BOOL:${FATWOOD_WERROR}>:-Werror>)
+  if(FATWOOD_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${FATWOOD_SANITIZE} -fno-sanitize-recover=all
+                                             -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=${FATWOOD_SANITIZE})
+  endif()
+endfunction()
+
+# fatwood_library(NAME SOURCES ... LINK ...): the static library fatwood_NAME, alias fatwood::NAME.
+function(fatwood_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK;PRIVATE_LINK" ${ARGN})
+  add_library(fatwood_${name} STATIC ${arg_SOURCES})
+  add_library(fatwood::${name} ALIAS fatwood_${name})
+  set_target_properties(fatwood_${name} PROPERTIES EXPORT_NAME ${name})
+  target_include_directories(fatwood_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>
+                                                    $<INSTALL_INTERFACE:include>)
+  target_link_libraries(fatwood_${name} PUBLIC ${arg_LINK} PRIVATE ${arg_PRIVATE_LINK})
+  target_compile_features(fatwood_${name} PUBLIC cxx_std_20)
+  fatwood_compile_options(fatwood_${name})
+endfunction()
+
+# <torch/torch.h> takes about 20 s to parse: it is compiled once, here, and reused by every target
+# that includes it.
+function(fatwood_use_torch_header target)
+  if(NOT TARGET fatwood_torch_header)
+    set(source "${PROJECT_BINARY_DIR}/torch_header.cpp")
+    file(CONFIGURE OUTPUT "${source}" CONTENT "// Exists to carry the precompiled <torch/torch.h>.\n")
+    add_library(fatwood_torch_header OBJECT "${source}")
+    target_link_libraries(fatwood_torch_header PRIVATE LibTorch::LibTorch)
+    target_compile_features(fatwood_torch_header PUBLIC cxx_std_20)
+    fatwood_compile_options(fatwood_torch_header)
+    target_precompile_headers(fatwood_torch_header PRIVATE <torch/torch.h>)
+  endif()
+  target_link_libraries(${target} PRIVATE LibTorch::LibTorch)
+  target_precompile_headers(${target} REUSE_FROM fatwood_torch_header)
+endfunction()
