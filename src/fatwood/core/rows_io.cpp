@@ -1,0 +1,213 @@
+#include <cmath>
+#include <limits>
+
+#include <nlohmann/json.hpp>
+
+#include <fatwood/core/error.h>
+#include <fatwood/core/rows_io.h>
+#include <fatwood/core/version.h>
+
+namespace fatwood {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json number(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+  return value;
+}
+
+double number(const Json& value) {
+  if (!value.is_string()) return value.get<double>();
+  const std::string& text = value.get_ref<const std::string&>();
+  if (text == "nan") return std::numeric_limits<double>::quiet_NaN();
+  if (text == "inf") return std::numeric_limits<double>::infinity();
+  if (text == "-inf") return -std::numeric_limits<double>::infinity();
+  throw Error(ErrorKind::data, "read_row", "\"" + text + "\" is not a number");
+}
+
+Json numbers(const std::vector<double>& values) {
+  Json array = Json::array();
+  for (double value : values) array.push_back(number(value));
+  return array;
+}
+
+std::vector<double> numbers(const Json& array) {
+  std::vector<double> values;
+  for (const Json& value : array) values.push_back(number(value));
+  return values;
+}
+
+Mode mode_of(const Json& json) {
+  const std::string mode = json.value("mode", "train");
+  if (mode == "train") return Mode::training;
+  if (mode == "eval") return Mode::evaluation;
+  throw Error(ErrorKind::data, "read_row", "mode \"" + mode + "\", wanted \"train\" or \"eval\"");
+}
+
+double elapsed(const Json& json, const char* key = "elapsed_s") {
+  const auto timing = json.find("timing");
+  return timing == json.end() ? 0 : timing->value(key, 0.0);
+}
+
+RunRow run_row(const Json& json) {
+  if (const int format = json.at("format").get<int>(); format != kRunFormat) {
+    throw Error(ErrorKind::data, "read_row",
+                "run format " + std::to_string(format) + ", wanted " + std::to_string(kRunFormat));
+  }
+  RunRow row;
+  row.model = json.at("model").get<std::string>();
+  row.epochs = json.at("epochs").get<std::int64_t>();
+  row.batches = json.at("batches").get<std::int64_t>();
+  row.eval_batches = json.value("eval_batches", std::int64_t{0});
+  row.batch_size = json.value("batch_size", std::int64_t{0});
+  row.seed = json.value("seed", std::uint64_t{0});
+  for (const Json& layer : json.value("layers", Json::array())) {
+    row.layers.push_back(
+        {layer.at("name").get<std::string>(), layer.at("kind").get<std::string>()});
+  }
+  for (const Json& metric : json.value("metrics", Json::array())) {
+    const auto name = metric.at("name").get<std::string>();
+    row.metrics.push_back({name, metric.value("title", name), metric.value("unit", ""),
+                           metric.value("higher_is_better", true)});
+  }
+  return row;
+}
+
+BatchRow batch_row(const Json& json) {
+  return {.mode = mode_of(json),
+          .step = json.at("step").get<std::int64_t>(),
+          .epoch = json.at("epoch").get<std::int64_t>(),
+          .batch = json.at("batch").get<std::int64_t>(),
+          .size = json.value("size", std::int64_t{0}),
+          .loss = number(json.at("loss")),
+          .lr = json.contains("lr") ? number(json["lr"]) : 0,
+          .momentum = json.contains("momentum") ? number(json["momentum"]) : 0,
+          .elapsed_s = elapsed(json)};
+}
+
+StatsRow stats_row(const Json& json) {
+  StatsRow row{.mode = mode_of(json),
+               .step = json.at("step").get<std::int64_t>(),
+               .epoch = json.value("epoch", std::int64_t{0}),
+               .mean = numbers(json.at("mean")),
+               .std = numbers(json.at("std")),
+               .hist = {}};
+  if (json.contains("hist")) json["hist"].get_to(row.hist);
+  return row;
+}
+
+EpochRow epoch_row(const Json& json) {
+  EpochRow row{.mode = mode_of(json),
+               .epoch = json.at("epoch").get<std::int64_t>(),
+               .step = json.value("step", std::int64_t{0}),
+               .size = json.value("size", std::int64_t{0}),
+               .metrics = {},
+               .lr = json.contains("lr") ? number(json["lr"]) : 0,
+               .duration_s = elapsed(json, "duration_s"),
+               .elapsed_s = elapsed(json)};
+  for (const auto& [name, value] : json.at("metrics").items())
+    row.metrics.emplace_back(name, number(value));
+  return row;
+}
+
+}  // namespace
+
+std::string to_json_line(const RunRow& row) {
+  Json layers = Json::array();
+  for (const LayerInfo& layer : row.layers)
+    layers.push_back({{"name", layer.name}, {"kind", layer.kind}});
+  Json metrics = Json::array();
+  for (const MetricInfo& metric : row.metrics) {
+    metrics.push_back({{"name", metric.name},
+                       {"title", metric.title},
+                       {"unit", metric.unit},
+                       {"higher_is_better", metric.higher_is_better}});
+  }
+  return Json{{"type", "run"},
+              {"format", kRunFormat},
+              {"fatwood", kVersion},
+              {"model", row.model},
+              {"epochs", row.epochs},
+              {"batches", row.batches},
+              {"eval_batches", row.eval_batches},
+              {"batch_size", row.batch_size},
+              {"seed", row.seed},
+              {"layers", std::move(layers)},
+              {"metrics", std::move(metrics)}}
+      .dump();
+}
+
+std::string to_json_line(const BatchRow& row) {
+  Json json{{"type", "batch"},
+            {"step", row.step},
+            {"epoch", row.epoch},
+            {"batch", row.batch},
+            {"size", row.size},
+            {"loss", number(row.loss)},
+            {"lr", number(row.lr)},
+            {"momentum", number(row.momentum)},
+            {"timing", {{"elapsed_s", row.elapsed_s}}}};
+  if (row.mode == Mode::evaluation) json["mode"] = name_of(row.mode);
+  return json.dump();
+}
+
+std::string to_json_line(const StatsRow& row) {
+  Json json{{"type", "stats"},           {"step", row.step},          {"epoch", row.epoch},
+            {"mode", name_of(row.mode)}, {"mean", numbers(row.mean)}, {"std", numbers(row.std)}};
+  if (!row.hist.empty()) json["hist"] = row.hist;
+  return json.dump();
+}
+
+std::string to_json_line(const EpochRow& row) {
+  Json metrics = Json::object();
+  for (const auto& [name, value] : row.metrics) metrics[name] = number(value);
+  return Json{{"type", "epoch"},
+              {"epoch", row.epoch},
+              {"mode", name_of(row.mode)},
+              {"step", row.step},
+              {"size", row.size},
+              {"metrics", std::move(metrics)},
+              {"lr", number(row.lr)},
+              {"timing", {{"duration_s", row.duration_s}, {"elapsed_s", row.elapsed_s}}}}
+      .dump();
+}
+
+std::string to_json_line(const EventRow& row) {
+  return Json{{"type", "event"}, {"step", row.step}, {"what", row.what}, {"reason", row.reason}}
+      .dump();
+}
+
+std::string to_json_line(const EndRow& row) {
+  return Json{{"type", "end"},
+              {"status", row.status},
+              {"reason", row.reason},
+              {"step", row.step},
+              {"timing", {{"elapsed_s", row.elapsed_s}}}}
+      .dump();
+}
+
+void read_json_line(const std::string& line, RowSink& sink) {
+  try {
+    const Json json = Json::parse(line);
+    if (!json.is_object()) throw Error(ErrorKind::data, "read_row", "not a JSON object");
+    const std::string type = json.value("type", "");
+    if (type == "run") sink.begin(run_row(json));
+    if (type == "batch") sink.batch(batch_row(json));
+    if (type == "stats") sink.stats(stats_row(json));
+    if (type == "epoch") sink.epoch(epoch_row(json));
+    if (type == "event") {
+      sink.event(
+          {json.value("step", std::int64_t{0}), json.value("what", ""), json.value("reason", "")});
+    }
+    if (type == "end") {
+      sink.end({json.value("status", ""), json.value("reason", ""),
+                json.value("step", std::int64_t{0}), elapsed(json)});
+    }
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorKind::data, "read_row", error.what());
+  }
+}
+
+}  // namespace fatwood
