@@ -1,0 +1,41 @@
+// Instruction sets: which ones this program carries kernels for, which of them the machine can run,
+// and how one is chosen. Every kernel takes an `Isa`; nothing else in fatwood asks the processor.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace fatwood::kernels {
+
+enum class Isa { portable, avx2, avx512 };
+
+struct IsaInfo {
+  Isa isa;
+  std::string_view name;
+  std::string_view needs;  ///< the processor's features, in words
+  int lanes;  ///< floats per vector, and images per group in the batch-innermost layout
+};
+
+/// All instruction sets that this program has kernels for, from the slowest to the fastest.
+std::span<const IsaInfo> isas();
+
+const IsaInfo& info(Isa isa);
+inline std::string_view name_of(Isa isa) {
+  return info(isa).name;
+}
+inline int lanes_of(Isa isa) {
+  return info(isa).lanes;
+}
+
+/// Whether this machine and its operating system run `isa`.
+bool runs_here(Isa isa);
+
+/// `name` when it is not empty, else the environment variable FATWOOD_ISA, else the fastest that
+/// runs here. Throws Error{usage} for a name that does not exist or does not run on this machine.
+Isa choose_isa(std::string_view name = {});
+
+/// choose_isa() as of the first call.
+Isa default_isa();
+
+}  // namespace fatwood::kernels
