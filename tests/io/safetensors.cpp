@@ -204,6 +204,9 @@ TEST(Safetensors, limits_on_entries_and_dimensions_hold) {
       error_with(ErrorKind::data, "more than 1 tensors"));
   EXPECT_THAT(error_for(header, 0, {.dimensions = 1}),
               error_with(ErrorKind::data, "\"a\": more than 1 dimension"));
+  EXPECT_FALSE(error_for(header, 0, {.token_bytes = 12}).thrown);
+  EXPECT_THAT(error_for(header, 0, {.token_bytes = 11}),
+              error_with(ErrorKind::data, "a string, number or blank of more than 11 bytes"));
   EXPECT_THAT(error_for(header, 0, {.file_bytes = 10}),
               error_with(ErrorKind::data, "wanted at most 10"));
   EXPECT_THAT(error_for(header, 0, {.header_bytes = 10}),

@@ -89,7 +89,10 @@ Bytes gunzip(ByteView compressed, std::string_view name, std::uint64_t limit_byt
     const std::size_t produced = offered_out - inflater->avail_out;
     if (full && produced > 0) {
       if (out == limit_bytes) fail(name, "unpacks to more than " + counted(limit_bytes, "byte"));
-      output.resize(std::min<std::uint64_t>(limit_bytes, std::max<std::uint64_t>(4096, 2 * out)));
+      const auto size =
+          std::min<std::uint64_t>(limit_bytes, std::max<std::uint64_t>(4096, 2 * out));
+      output.reserve(size);  // exactly: resize() alone may take twice as much
+      output.resize(size);
       output[out] = spare;
     }
     out += produced;

@@ -62,6 +62,7 @@ struct SafetensorsLimits {
   std::uint64_t header_bytes = 100'000'000;  ///< as in the format's own reader
   std::size_t entries = 100'000;             ///< tensors; also entries of the metadata
   std::size_t dimensions = 64;               ///< of one tensor: LibTorch's own limit
+  std::size_t token_bytes = 4 << 20;  ///< of a name, an entry of the metadata, a run of blanks
 };
 
 /// A file in memory. Movable, not copyable: the views are into it.

@@ -2,7 +2,6 @@
 #include <array>
 #include <limits>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -70,7 +69,7 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
     ++depth_;
     if (depth_ == 2 && !in_metadata_) {
       if (header_.entries.size() == limits_.entries) too_many("tensors");
-      header_.entries.push_back({.name = name_, .dtype = {}, .shape = {}});
+      header_.entries.push_back({.name = std::exchange(name_, {}), .dtype = {}, .shape = {}});
       seen_dtype_ = seen_shape_ = seen_offsets_ = false;
     }
     return true;
@@ -88,10 +87,11 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
 
   bool key(string_t& text) override {
     if (depth_ == 1) {
-      if (!names_.insert(text).second)
-        fail(file_ + ": the key " + printable(text) + " stands twice");
-      name_ = text;
-      in_metadata_ = text == "__metadata__";
+      name_ = text;  // copied to its size: the parser's own buffer is up to twice as large
+      in_metadata_ = name_ == "__metadata__";
+      if (in_metadata_ && std::exchange(seen_metadata_, true)) {
+        fail(file_ + ": the key " + printable(name_) + " stands twice");
+      }
       return true;
     }
     key_ = text;
@@ -174,7 +174,11 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
  private:
   enum class Array { none, shape, offsets };
 
-  std::string where() const { return file_ + ": " + printable(name_); }
+  // The tensor's name is in its entry once that has begun.
+  std::string where() const {
+    const bool begun = depth_ == 2 && !in_metadata_;
+    return file_ + ": " + printable(begun ? header_.entries.back().name : name_);
+  }
 
   [[noreturn]] void unexpected(const std::string& what) const {
     if (depth_ == 0) fail(file_ + ": the header is " + what + ", wanted an object");
@@ -191,17 +195,48 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
   std::string file_;
   const SafetensorsLimits& limits_;
   SafetensorsHeader header_;
-  std::set<std::string, std::less<>> names_;
   std::string name_;
   std::string key_;
   int depth_ = 0;
   bool in_metadata_ = false;
+  bool seen_metadata_ = false;
   bool seen_dtype_ = false;
   bool seen_shape_ = false;
   bool seen_offsets_ = false;
   Array array_ = Array::none;
   std::size_t offsets_ = 0;
 };
+
+void check_names(const std::vector<SafetensorsEntry>& entries, const std::string& file) {
+  std::vector<std::string_view> names;
+  for (const SafetensorsEntry& entry : entries) names.push_back(entry.name);
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice != names.end()) fail(file + ": the key " + printable(*twice) + " stands twice");
+}
+
+// The parser holds a string, a number or a run of blanks several times over while it reads it: long
+// ones are refused first. What is no JSON may be measured wrongly here, which does no harm.
+void check_tokens(ByteView text, std::size_t limit, const std::string& file) {
+  constexpr std::string_view kBetween = "{}[],:";
+  std::size_t start = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char character = static_cast<char>(text[i]);
+    if (in_string && character == '\\') {
+      ++i;
+    } else if (character == '"') {
+      in_string = !in_string;
+      start = i;
+    } else if (!in_string && kBetween.find(character) != std::string_view::npos) {
+      start = i;
+    }
+    if (i - start > limit) {
+      fail(file + ": a string, number or blank of more than " + counted(limit, "byte") +
+           " in the header");
+    }
+  }
+}
 
 // Each tensor's extent is its shape's, and together they fill the data: no holes, no overlaps.
 void check_layout(const std::vector<SafetensorsEntry>& entries, std::uint64_t data_bytes,
@@ -266,9 +301,11 @@ SafetensorsHeader parse_safetensors_header(ByteView text, std::uint64_t data_byt
   if (std::find(text.begin(), text.end(), std::uint8_t{0}) != text.end()) {
     fail(file + ": the header holds a zero byte");
   }
+  check_tokens(text, limits.token_bytes, file);
   HeaderHandler handler(name, limits);
   nlohmann::json::sax_parse(text.data(), text.data() + text.size(), &handler);
   SafetensorsHeader header = handler.take();
+  check_names(header.entries, file);
   check_layout(header.entries, data_bytes, file);
   return header;
 }
