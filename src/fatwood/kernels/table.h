@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include <fatwood/kernels/geometry.h>
 #include <fatwood/kernels/isa.h>
 
 namespace fatwood::kernels {
@@ -31,10 +32,61 @@ struct SgdCoefficients {
   bool nesterov, first;
 };
 
+// Layer kernels work on one group of L = lanes_of(isa) images at a time, in the layout
+// (channels, height, width, L): "a plane" is (height, width, L). All pointers are aligned to 64
+// bytes. Output channels are taken in blocks of B = channel_block.
+
+/// out[o] = epilogue(bias + Σ_c Σ_taps in[c]·weight[o][c]) over the pixels that `y` and `x` select.
+struct Correlate {
+  Axis y, x;
+  int in_channels = 0;
+  int out_channels = 0;
+  const float* in = nullptr;       ///< (in_channels, y.extent, x.extent, L)
+  const float* weights = nullptr;  ///< (⌈out_channels/B⌉, in_channels, y.taps, x.taps, B)
+  const float* bias = nullptr;  ///< (⌈out_channels/B⌉, y.border_classes(), x.border_classes(), B)
+  float* out = nullptr;         ///< (out_channels, out_height, out_width, L)
+  int out_height = 0;
+  int out_width = 0;
+  float slope = 1;  ///< of the activation, for values up to 0; 1: none
+
+  // Forward: out = act(sum + add_scale[o]·add), and statistics of out.
+  const float* add = nullptr;        ///< like out
+  const float* add_scale = nullptr;  ///< (out_channels)
+  float* stats = nullptr;  ///< (out_channels, 3, L): shift, Σ(v - shift), Σ(v - shift)²
+
+  // Input gradient, when `activation` is given: sum += extra, then
+  // out = (activation > 0 ? 1 : slope)·(A·sum + B·activation + C), and 0 in lanes from `images` on.
+  const float* activation = nullptr;    ///< like out; out may be the same memory
+  const float* coefficients = nullptr;  ///< (out_channels, 4): A, B, C, unused
+  const float* extra = nullptr;         ///< (out_channels, …, extra_width, L)
+  int extra_shift = 0;                  ///< pixel (y, x) adds extra pixel (y >> s, x >> s)
+  int extra_height = 0;
+  int extra_width = 0;
+  int images = 0;
+};
+
+/// Gradients with respect to a convolution's weights, summed over the images of a group.
+struct WeightGradient {
+  Axis y, x;  ///< of the forward pass
+  int in_channels = 0;
+  int out_channels = 0;
+  const float* in = nullptr;  ///< (in_channels, y.extent, x.extent, L)
+  /// For channel lanes (y.count, x.count, L, out_channels rounded up to L), else
+  /// (out_channels, y.count, x.count, L).
+  const float* grad = nullptr;
+  /// Added to. For channel lanes (tiles, in_channels, y.taps, x.taps, vectors·L), the tile's width
+  /// being vectors·L output channels, else (out_channels, in_channels, y.taps, x.taps, L).
+  float* sums = nullptr;
+  int vectors = 1;  ///< channel lanes only: 1, 2 or 4
+};
+
 struct KernelTable {
   PartialMoments (*moments)(const float* x, std::int64_t n);
   /// Adds the counts of |x| in `bins` equal bins over [0, top] to counts.
   void (*histogram)(const float* x, std::int64_t n, int bins, float top, std::int64_t* counts);
+  /// The same over scale[c]·x + shift[c], x (channels, pixels, lanes), of the first `images` lanes.
+  void (*affine_histogram)(const float* x, int channels, int pixels, int images, const float* scale,
+                           const float* shift, int bins, float top, std::int64_t* counts);
   void (*adamw)(const AdamWCoefficients& c, float* param, const float* grad, float* mean,
                 float* square, std::int64_t n);
   void (*sgd)(const SgdCoefficients& c, float* param, const float* grad, float* momentum,
@@ -45,6 +97,46 @@ struct KernelTable {
   /// pixels, out[p·lanes + i] = image i's pixel p, scaled; absent images become zero.
   void (*interleave_bytes)(const std::uint8_t* const* images, int count, std::int64_t size,
                            float scale, float shift, float* out);
+
+  int channel_block;
+
+  void (*correlate)(const Correlate& job);
+  /// Folds stats (channels, 3, L) over `pixels` values in each of the first `images` lanes into
+  /// moments (channels).
+  void (*fold_stats)(const float* stats, int channels, int images, int pixels,
+                     PartialMoments* moments);
+  /// grad (channels, y.count, x.count, L) → turned (y.count, x.count, L, channels rounded up to L),
+  /// and adds each pixel's sum over the images to
+  /// sums (y.border_classes(), x.border_classes(), channels rounded up).
+  void (*turn_gradient)(const Axis& y, const Axis& x, int channels, const float* grad,
+                        float* turned, float* sums);
+  /// The sums of turn_gradient alone.
+  void (*sum_gradient)(const Axis& y, const Axis& x, int channels, const float* grad, float* sums);
+  void (*weight_gradient_channel_lanes)(const WeightGradient& job);
+  void (*weight_gradient_image_lanes)(const WeightGradient& job);
+
+  /// `count` images of `size` floats, one after the other → (size, L), lanes past count zero.
+  void (*interleave)(const float* images, int count, std::int64_t size, float* out);
+  /// Back: out[i][c][p] = scale[c]·in[c][p][i] + shift[c].
+  void (*deinterleave)(const float* in, int count, int channels, std::int64_t plane,
+                       const float* scale, const float* shift, float* out);
+
+  /// dy (channels, pixels, L) and a likewise: out = (a > 0 ? 1 : slope)·(A·dy + B·a + C), absent
+  /// lanes zero. out may be dy or a.
+  void (*norm_backward)(int channels, int pixels, int images, const float* dy, const float* a,
+                        const float* coefficients, float slope, float* out);
+  /// 2×2 average with stride 2, windows cut at the border (ceil_mode):
+  /// in (channels, height, width, L) → out (channels, ⌈height/2⌉, ⌈width/2⌉, L).
+  void (*average_pool)(int channels, int height, int width, const float* in, float* out);
+  /// What each pixel of a window receives from the pooled gradient: out = in / window size, both
+  /// (channels, ⌈height/2⌉, ⌈width/2⌉, L). In place allowed.
+  void (*average_pool_backward)(int channels, int height, int width, const float* in, float* out);
+  /// out = act(scale_a·a + scale_b·b + offset), all (channels, pixels, L), scales per channel;
+  /// stats as in Correlate, or null.
+  void (*join)(int channels, int pixels, const float* a, const float* scale_a, const float* b,
+               const float* scale_b, const float* offset, float slope, float* out, float* stats);
+  /// sums (channels, 2) += Σ dy, Σ dy·a over all pixels and lanes (absent lanes of dy are zero).
+  void (*gradient_sums)(int channels, int pixels, const float* dy, const float* a, double* sums);
 };
 
 const KernelTable& table_for(Isa isa);

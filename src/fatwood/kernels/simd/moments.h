@@ -16,7 +16,7 @@ PartialMoments moments_of_run(const float* x, std::int64_t n) {
   Vec square[kChains] = {};
   std::int64_t i = 0;
   for (; i + kChains * kLanes <= n; i += kChains * kLanes) {
-    unroll<kChains>([&](auto c) FATWOOD_INLINE_LAMBDA {
+    unroll<kChains>([&]<int c>(Index<c>) FATWOOD_INLINE_LAMBDA {
       const Vec d = load_unaligned(x + i + c * kLanes) - shift;
       sum[c] += d;
       square[c] = multiply_add(d, d, square[c]);
@@ -47,31 +47,65 @@ FATWOOD_INLINE int bin_of(float value, float bins, float top) {
   return bin == static_cast<int>(bins) ? bin - 1 : bin;
 }
 
-void histogram_of_run(const float* x, std::int64_t n, int bins, float top, std::int64_t* counts) {
-  constexpr int kMostBins = 1024;
-  // Neighbouring values often share a bin: separate tables keep an increment from waiting for the
-  // one before it. Slot 0 takes what is dropped.
-  constexpr int kTables = 4;
+/// Counts of one call, small enough for float-free increments: neighbouring values often share a
+/// bin, and separate tables keep an increment from waiting for the one before it. Slot 0 takes what
+/// is dropped.
+struct BinCounts {
+  static constexpr int kMostBins = 1024;
+  static constexpr int kTables = 4;
   static_assert(kLanes % kTables == 0);
   std::uint32_t tables[kTables][kMostBins + 1];
-  for (auto& table : tables) __builtin_memset(table, 0, sizeof(std::uint32_t) * (bins + 1));
+  int bins;
+  float top;
 
-  const float float_bins = static_cast<float>(bins);
-  std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    const Vec value = absolute(load_unaligned(x + i));
-    const IntVec inside = value <= top;
-    IntVec bin = __builtin_convertvector(keep(inside, value * float_bins / top), IntVec);
+  BinCounts(int bins_, float top_) : bins(bins_), top(top_) {
+    for (auto& table : tables) {
+      __builtin_memset(table, 0, sizeof(std::uint32_t) * static_cast<std::size_t>(bins + 1));
+    }
+  }
+
+  void add(Vec x, IntVec present) {
+    const Vec value = absolute(x);
+    const IntVec inside = (value <= top) & present;
+    IntVec bin =
+        __builtin_convertvector(keep(inside, value * static_cast<float>(bins) / top), IntVec);
     bin += bin >= bins;  // a comparison that holds is -1
     bin = (bin + 1) & inside;
     alignas(64) std::int32_t slots[kLanes];
     __builtin_memcpy(slots, &bin, sizeof bin);
-    unroll<kLanes>([&](auto lane) FATWOOD_INLINE_LAMBDA { ++tables[lane % kTables][slots[lane]]; });
+    unroll<kLanes>([&]<int lane>(Index<lane>)
+                       FATWOOD_INLINE_LAMBDA { ++tables[lane % kTables][slots[lane]]; });
   }
-  for (; i < n; ++i) ++tables[0][bin_of(__builtin_fabsf(x[i]), float_bins, top) + 1];
-  for (int bin = 0; bin < bins; ++bin) {
-    for (const auto& table : tables) counts[bin] += table[bin + 1];
+
+  void write(std::int64_t* counts) const {
+    for (int bin = 0; bin < bins; ++bin) {
+      for (const auto& table : tables) counts[bin] += table[bin + 1];
+    }
   }
+};
+
+void histogram_of_run(const float* x, std::int64_t n, int bins, float top, std::int64_t* counts) {
+  BinCounts histogram(bins, top);
+  const IntVec all = first_lanes(kLanes);
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) histogram.add(load_unaligned(x + i), all);
+  for (; i < n; ++i) {
+    ++histogram.tables[0][bin_of(__builtin_fabsf(x[i]), static_cast<float>(bins), top) + 1];
+  }
+  histogram.write(counts);
+}
+
+/// One group of a value: x (channels, pixels, L), true value scale·x + shift.
+void affine_histogram(const float* x, int channels, int pixels, int images, const float* scale,
+                      const float* shift, int bins, float top, std::int64_t* counts) {
+  BinCounts histogram(bins, top);
+  const IntVec present = first_lanes(images);
+  for (int c = 0; c < channels; ++c) {
+    for (int p = 0; p < pixels; ++p, x += kLanes) {
+      histogram.add(multiply_add(load(x), splat(scale[c]), splat(shift[c])), present);
+    }
+  }
+  histogram.write(counts);
 }
 
 }  // namespace

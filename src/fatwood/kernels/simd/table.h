@@ -2,8 +2,12 @@
 #pragma once
 
 #include <fatwood/kernels/simd/bytes.h>
+#include <fatwood/kernels/simd/correlate.h>
+#include <fatwood/kernels/simd/elementwise.h>
 #include <fatwood/kernels/simd/moments.h>
 #include <fatwood/kernels/simd/optimiser.h>
+#include <fatwood/kernels/simd/transpose.h>
+#include <fatwood/kernels/simd/weight_gradient.h>
 #include <fatwood/kernels/table.h>
 
 namespace fatwood::kernels {
@@ -13,10 +17,25 @@ constexpr KernelTable make_table() {
   return {
       .moments = moments_of_run,
       .histogram = histogram_of_run,
+      .affine_histogram = affine_histogram,
       .adamw = adamw_flat,
       .sgd = sgd_flat,
       .scale_bytes = scale_bytes,
       .interleave_bytes = interleave_bytes,
+      .channel_block = kBlock,
+      .correlate = correlate,
+      .fold_stats = fold_stats,
+      .turn_gradient = turn_gradient,
+      .sum_gradient = sum_gradient,
+      .weight_gradient_channel_lanes = weight_gradient_channel_lanes,
+      .weight_gradient_image_lanes = weight_gradient_image_lanes,
+      .interleave = interleave,
+      .deinterleave = deinterleave,
+      .norm_backward = norm_backward,
+      .average_pool = average_pool,
+      .average_pool_backward = average_pool_backward,
+      .join = join,
+      .gradient_sums = gradient_sums,
   };
 }
 

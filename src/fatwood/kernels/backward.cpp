@@ -1,0 +1,299 @@
+// The backward pass. Values are visited from the last to the first; a visit turns the value's
+// memory into the gradient dz below its norm and activation (invariant 3), then takes the weight
+// gradient of the convolution that made it.
+//
+// With a norm over M values, mean μ and r = 1/√(σ² + eps) of the raw value a:
+//     dz = mask·(A·dy + B·a + C),  A = γr,  B = -γr²·dγ/M,  C = -γr·Σdy/M - B·μ,
+//     dβ = Σdy,  dγ = r·(Σdy·a - μ·Σdy).
+// Where a convolution alone reads the value, both sums come out of that convolution's weight
+// gradient (packing.h), before dy itself exists: so dz is formed in the registers of the input
+// gradient's tile and dy never is. Elsewhere the sums are taken over dy in memory.
+#include <algorithm>
+
+#include <fatwood/core/error.h>
+#include <fatwood/kernels/executor.h>
+
+namespace fatwood::kernels {
+namespace {
+
+class Backward {
+ public:
+  Backward(Plan& plan, Mode mode, const ParallelFor& parallel)
+      : plan_(plan), table_(*plan.table), mode_(mode), parallel_(parallel) {}
+
+  void run(const float* grad_out, float* grad_x) {
+    for (std::size_t i = plan_.values.size() - 1; i > 0; --i) {
+      visit(*plan_.values[i], plan_.operations[i - 1], grad_out);
+    }
+    if (grad_x) store_input_gradient(grad_x);
+  }
+
+ private:
+  bool is_output(const Value& value) const { return &value == plan_.values.back().get(); }
+
+  void visit(Value& value, const Operation& made_by, const float* grad_out) {
+    if (value.reader) pack(*value.reader);
+    if (value.identity_of && value.identity_of->projected) pack(value.identity_of->projection);
+    if (value.gradient.data()) {
+      form_gradient(value, grad_out);
+    } else if (!value.norm) {
+      set_plain(value);
+    }
+    Convolution* convolution = made_by.convolution;
+    Junction* junction = made_by.junction;
+    if (junction && junction->projected) convolution = &junction->projection;
+    if (convolution) clear_sums(*convolution);
+    clear_gradient_sums();
+    for_each_group(plan_, parallel_, [&](ThreadMemory& memory, std::int64_t group) {
+      form_raw_gradient(value, memory, group);
+      if (convolution) add_weight_gradient(*convolution, value, junction, memory, group);
+      if (junction && junction->main->norm) {
+        add_gradient_sums(*junction->main, value.group(group), memory, group);
+      }
+    });
+    if (convolution) finish_weight_gradient(*convolution, junction != nullptr);
+    if (junction && junction->main->norm) finish_gradient_sums(*junction->main);
+  }
+
+  // --- gradients of values ---
+
+  /// dy into value.gradient, and the sums over it.
+  void form_gradient(Value& value, const float* grad_out) {
+    clear_gradient_sums();
+    const std::int64_t image = static_cast<std::int64_t>(value.shape.channels) * value.pixels();
+    for_each_group(plan_, parallel_, [&](ThreadMemory& memory, std::int64_t group) {
+      float* dy = value.gradient_group(group);
+      if (is_output(value)) {
+        table_.interleave(grad_out + group * plan_.lanes * image, plan_.images_of(group), image,
+                          dy);
+      } else {
+        gradient_from_readers(value, memory, group, plan_.plain.data(), 1, dy);
+      }
+      if (value.norm) add_gradient_sums(value, dy, memory, group);
+    });
+    if (value.norm) {
+      finish_gradient_sums(value);
+    } else {
+      set_plain(value);
+    }
+  }
+
+  /// dz into the value's own memory.
+  void form_raw_gradient(Value& value, ThreadMemory& memory, std::int64_t group) {
+    float* raw = value.group(group);
+    const float* dy = nullptr;
+    if (value.gradient.data()) {
+      dy = value.gradient_group(group);
+    } else if (value.main_of) {
+      dy = value.main_of->out->group(group);
+    }
+    if (dy) {
+      table_.norm_backward(value.shape.channels, value.pixels(), plan_.images_of(group), dy, raw,
+                           value.coefficients.data(), value.activation.slope, raw);
+    } else {
+      gradient_from_readers(value, memory, group, value.coefficients.data(), value.activation.slope,
+                            raw);
+    }
+  }
+
+  /// The input gradient of the convolution that reads the value, plus the identity path's.
+  void gradient_from_readers(const Value& value, ThreadMemory& memory, std::int64_t group,
+                             const float* coefficients, float slope, float* to) {
+    const Convolution& reader = *value.reader;
+    Correlate job;
+    job.in_channels = reader.shape.c_out;
+    job.out_channels = reader.shape.c_in;
+    job.in = reader.out->group(group);
+    job.out = to;
+    job.out_height = value.shape.height;
+    job.out_width = value.shape.width;
+    job.slope = slope;
+    job.activation = value.group(group);
+    job.coefficients = coefficients;
+    job.images = plan_.images_of(group);
+    if (value.identity_of) add_identity_gradient(*value.identity_of, memory, group, job);
+    for (const GradientPart& part : reader.gradient_parts) {
+      job.y = part.y.axis;
+      job.x = part.x.axis;
+      job.weights = part.weights.data();
+      table_.correlate(job);
+    }
+  }
+
+  void add_identity_gradient(const Junction& j, ThreadMemory& memory, std::int64_t group,
+                             Correlate& job) {
+    const Value& out = *j.out;
+    const Value& identity = *j.identity;
+    const float* from = out.group(group);
+    if (j.projected) {
+      const GradientPart& part = j.projection.gradient_parts.front();
+      Correlate projection;
+      projection.y = part.y.axis;
+      projection.x = part.x.axis;
+      projection.in_channels = out.shape.channels;
+      projection.out_channels = identity.shape.channels;
+      projection.in = from;
+      projection.weights = part.weights.data();
+      projection.out = memory.spread.data();
+      projection.out_height = out.shape.height;
+      projection.out_width = out.shape.width;
+      table_.correlate(projection);
+      from = memory.spread.data();
+    }
+    if (j.pooled) {
+      table_.average_pool_backward(identity.shape.channels, identity.shape.height,
+                                   identity.shape.width, from, memory.spread.data());
+      from = memory.spread.data();
+    }
+    job.extra = from;
+    job.extra_shift = j.pooled ? 1 : 0;
+    job.extra_height = out.shape.height;
+    job.extra_width = out.shape.width;
+  }
+
+  void store_input_gradient(float* grad_x) {
+    Value& input = *plan_.values.front();
+    if (input.reader) pack(*input.reader);
+    if (input.identity_of && input.identity_of->projected) pack(input.identity_of->projection);
+    const std::int64_t image = static_cast<std::int64_t>(input.shape.channels) * input.pixels();
+    for_each_group(plan_, parallel_, [&](ThreadMemory& memory, std::int64_t group) {
+      float* dx = input.gradient_group(group);
+      gradient_from_readers(input, memory, group, plan_.plain.data(), 1, dx);
+      table_.deinterleave(dx, plan_.images_of(group), input.shape.channels, input.pixels(),
+                          input.scale.data(), input.shift.data(),
+                          grad_x + group * plan_.lanes * image);
+    });
+  }
+
+  void pack(Convolution& c) {
+    for (GradientPart& part : c.gradient_parts) {
+      pack_gradient(c.shape, plan_.block, c.weight->value, part.y, part.x, part.weights.data(),
+                    parallel_);
+    }
+  }
+
+  // --- sums for norms ---
+
+  void clear_gradient_sums() {
+    for (ThreadMemory& memory : plan_.memory) {
+      std::fill(memory.gradient_sums.begin(), memory.gradient_sums.end(), 0.0);
+    }
+  }
+
+  void add_gradient_sums(const Value& value, const float* dy, ThreadMemory& memory,
+                         std::int64_t group) {
+    table_.gradient_sums(value.shape.channels, value.pixels(), dy, value.group(group),
+                         memory.gradient_sums.data());
+  }
+
+  void finish_gradient_sums(Value& value) {
+    for (int c = 0; c < value.shape.channels; ++c) {
+      double sum = 0;
+      double product = 0;
+      for (const ThreadMemory& memory : plan_.memory) {
+        sum += memory.gradient_sums[static_cast<std::size_t>(c) * 2];
+        product += memory.gradient_sums[static_cast<std::size_t>(c) * 2 + 1];
+      }
+      finish_norm(value, static_cast<std::size_t>(c), sum, product);
+    }
+  }
+
+  void finish_norm(Value& value, std::size_t c, double sum, double product) {
+    NormSpec& norm = *value.norm;
+    const double mean = value.mean[c];
+    const double rstd = value.rstd[c];
+    const double weight_gradient = rstd * (product - mean * sum);
+    if (norm.weight.grad) norm.weight.grad[c] = static_cast<float>(weight_gradient);
+    if (norm.bias.grad) norm.bias.grad[c] = static_cast<float>(sum);
+    const double scale = static_cast<double>(norm.weight.value[c]) * rstd;
+    double slant = 0;
+    double offset = 0;
+    if (mode_ == Mode::train) {
+      const double count = static_cast<double>(plan_.options.batch) * value.pixels();
+      slant = -scale * rstd * weight_gradient / count;
+      offset = -scale * sum / count - slant * mean;
+    }
+    float* to = value.coefficients.data() + c * 4;
+    to[0] = static_cast<float>(scale);
+    to[1] = static_cast<float>(slant);
+    to[2] = static_cast<float>(offset);
+  }
+
+  /// No norm: dz = mask·dy.
+  void set_plain(Value& value) {
+    std::copy_n(plan_.plain.data(), value.coefficients.size(), value.coefficients.data());
+  }
+
+  // --- weights ---
+
+  void clear_sums(const Convolution& c) {
+    parallel_.for_each(static_cast<std::int64_t>(plan_.memory.size()), [&](std::int64_t thread) {
+      ThreadMemory& memory = plan_.memory[static_cast<std::size_t>(thread)];
+      std::fill_n(memory.sums.data(), c.sums_size, 0.0F);
+      std::fill_n(memory.border_sums.data(), c.border_sums_size, 0.0F);
+    });
+  }
+
+  void add_weight_gradient(const Convolution& c, const Value& out, const Junction* junction,
+                           ThreadMemory& memory, std::int64_t group) {
+    const float* dz = out.group(group);
+    WeightGradient job;
+    job.y = c.shape.y();
+    job.x = c.shape.x();
+    job.in_channels = c.shape.c_in;
+    job.out_channels = c.shape.c_out;
+    job.in = c.in->group(group);
+    if (junction && junction->pooled) {
+      table_.average_pool(c.in->shape.channels, c.in->shape.height, c.in->shape.width, job.in,
+                          memory.pooled.data());
+      job.in = memory.pooled.data();
+    }
+    job.sums = memory.sums.data();
+    job.vectors = c.vectors;
+    if (c.channel_lanes) {
+      table_.turn_gradient(job.y, job.x, c.shape.c_out, dz, memory.turned.data(),
+                           memory.border_sums.data());
+      job.grad = memory.turned.data();
+      table_.weight_gradient_channel_lanes(job);
+    } else {
+      if (c.in->affine || c.bias) {
+        table_.sum_gradient(job.y, job.x, c.shape.c_out, dz, memory.border_sums.data());
+      }
+      job.grad = dz;
+      table_.weight_gradient_image_lanes(job);
+    }
+  }
+
+  void finish_weight_gradient(Convolution& c, bool is_projection) {
+    const GradientParts parts{
+        plan_.sums.data(), plan_.border_sums.data(), static_cast<int>(plan_.memory.size()),
+        plan_.lanes,       c.channel_lanes,          c.vectors};
+    sum_taps(c.shape, parts, c.tap_sums.data(), c.totals.data());
+    if (c.bias && c.bias->grad) std::copy_n(c.totals.data(), c.shape.c_out, c.bias->grad);
+
+    Value& in = *c.in;
+    const bool input_norm_follows = !is_projection && in.norm && !in.gradient.data();
+    reduce_weight_gradient(c.shape, parts, c.tap_sums.data(), c.weight->value,
+                           in.affine ? in.scale.data() : nullptr,
+                           in.affine ? in.shift.data() : nullptr, c.weight->grad,
+                           input_norm_follows ? plan_.input_sums.data() : nullptr, parallel_);
+    if (!input_norm_follows) return;
+    for (std::size_t i = 0; i < in.mean.size(); ++i) {
+      finish_norm(in, i, plan_.input_sums[i * 2], plan_.input_sums[i * 2 + 1]);
+    }
+  }
+
+  Plan& plan_;
+  const KernelTable& table_;
+  Mode mode_;
+  const ParallelFor& parallel_;
+};
+
+}  // namespace
+
+void run_backward(Plan& plan, const float* grad_out, float* grad_x, Mode mode,
+                  const ParallelFor& parallel) {
+  Backward(plan, mode, parallel).run(grad_out, grad_x);
+}
+
+}  // namespace fatwood::kernels

@@ -1,0 +1,266 @@
+#include <algorithm>
+
+#include <fatwood/core/error.h>
+#include <fatwood/kernels/plan.h>
+
+namespace fatwood::kernels {
+namespace {
+
+std::string text(const ImageShape& shape) {
+  return "(" + std::to_string(shape.channels) + ", " + std::to_string(shape.height) + ", " +
+         std::to_string(shape.width) + ")";
+}
+
+[[noreturn]] void refuse(std::size_t layer, const std::string& message) {
+  throw Error(ErrorKind::model, "plan", "layer " + std::to_string(layer) + ": " + message);
+}
+
+class Planner {
+ public:
+  Planner(std::vector<LayerSpec>& layers, const StretchOptions& options) : layers_(layers) {
+    plan_.options = options;
+    plan_.table = &table_for(options.isa);
+    plan_.lanes = lanes_of(options.isa);
+    plan_.block = plan_.table->channel_block;
+    plan_.groups = (options.batch + plan_.lanes - 1) / plan_.lanes;
+  }
+
+  Plan make() {
+    const ImageShape& input = plan_.options.input;
+    if (plan_.options.batch < 1 || input.channels < 1 || input.height < 1 || input.width < 1) {
+      throw Error(ErrorKind::model, "plan",
+                  "input: found batch " + std::to_string(plan_.options.batch) + " of " +
+                      text(input) + ", wanted sizes of 1 or more");
+    }
+    if (layers_.empty())
+      throw Error(ErrorKind::model, "plan", "found no layer, wanted one or more");
+    Value* value = add_value(input, {}, nullptr);
+    for (layer_ = 0; layer_ < layers_.size(); ++layer_) {
+      value = std::visit([&](auto& spec) { return add(spec, value); }, layers_[layer_]);
+      plan_.layer_outputs.push_back(plan_.values.size() - 1);
+    }
+    add_gradient_memory();
+    add_thread_memory();
+    return std::move(plan_);
+  }
+
+ private:
+  Value* add(ConvSpec& spec, Value* in) { return add_convolution(spec, in); }
+
+  Value* add(DoubleSpec& spec, Value* in) {
+    return add_convolution(spec.b, add_convolution(spec.a, in));
+  }
+
+  Value* add(ResidualSpec& spec, Value* in) {
+    if (spec.a.stride != 1)
+      refuse(layer_, "conv_a's stride: found " + std::to_string(spec.a.stride) + ", wanted 1");
+    Value* main = add_convolution(spec.b, add_convolution(spec.a, in));
+    ImageShape identity = in->shape;
+    auto junction = std::make_unique<Junction>();
+    junction->pooled = spec.b.stride == 2;
+    if (junction->pooled) {
+      identity.height = (identity.height + 1) / 2;
+      identity.width = (identity.width + 1) / 2;
+    }
+    junction->projected = spec.id_weight.has_value();
+    const int c_out = junction->projected ? main->shape.channels : identity.channels;
+    if (identity.height != main->shape.height || identity.width != main->shape.width ||
+        c_out != main->shape.channels) {
+      refuse(layer_, "identity path " + text({c_out, identity.height, identity.width}) +
+                         " does not fit the main path " + text(main->shape));
+    }
+    check(spec.activation);
+    junction->spec = &spec;
+    junction->main = main;
+    junction->identity = in;
+    junction->offset = Buffer<float>(padded(c_out));
+    if (junction->projected) {
+      Convolution& projection = junction->projection;
+      projection.shape = {in->shape.channels, c_out, 1, 1, identity.height, identity.width};
+      projection.weight = &*spec.id_weight;
+      projection.bias = spec.id_bias ? &*spec.id_bias : nullptr;
+      projection.in = in;
+      add_buffers(projection, true);
+    }
+    Value* out = add_value(main->shape, spec.activation, nullptr);
+    junction->out = out;
+    main->main_of = junction.get();
+    in->identity_of = junction.get();
+    plan_.operations.push_back({nullptr, junction.get()});
+    plan_.junctions.push_back(std::move(junction));
+    return out;
+  }
+
+  Value* add_convolution(ConvSpec& spec, Value* in) {
+    if (spec.ks < 1 || spec.ks % 2 == 0 || spec.ks > 31) {
+      refuse(layer_,
+             "kernel size: found " + std::to_string(spec.ks) + ", wanted odd and 31 at most");
+    }
+    if (spec.stride != 1 && spec.stride != 2) {
+      refuse(layer_, "stride: found " + std::to_string(spec.stride) + ", wanted 1 or 2");
+    }
+    if (spec.c_in != in->shape.channels || spec.c_out < 1) {
+      refuse(layer_,
+             "input " + text(in->shape) + ", wanted " + std::to_string(spec.c_in) + " channels");
+    }
+    check(spec.activation);
+    auto convolution = std::make_unique<Convolution>();
+    convolution->shape = {spec.c_in,   spec.c_out,       spec.ks,
+                          spec.stride, in->shape.height, in->shape.width};
+    convolution->spec = &spec;
+    convolution->weight = &spec.weight;
+    convolution->bias = spec.bias ? &*spec.bias : nullptr;
+    convolution->in = in;
+    add_buffers(*convolution, in != plan_.values.front().get() || plan_.options.input_gradient);
+    const ConvShape& shape = convolution->shape;
+    convolution->out = add_value({spec.c_out, shape.y().count, shape.x().count}, spec.activation,
+                                 spec.norm ? &*spec.norm : nullptr);
+    in->reader = convolution.get();
+    plan_.operations.push_back({convolution.get(), nullptr});
+    plan_.convolutions.push_back(std::move(convolution));
+    return plan_.values.back().get();
+  }
+
+  void check(const Activation& activation) const {
+    if (!(activation.slope >= 0)) {
+      refuse(layer_, "activation's slope: found " + std::to_string(activation.slope) +
+                         ", wanted 0 or more");
+    }
+  }
+
+  std::size_t padded(int channels) const {
+    return static_cast<std::size_t>(round_up(channels, std::max(plan_.block, plan_.lanes)));
+  }
+
+  Value* add_value(const ImageShape& shape, const Activation& activation, NormSpec* norm) {
+    auto value = std::make_unique<Value>();
+    value->shape = shape;
+    value->group_size = shape.channels * value->plane(plan_.lanes);
+    value->raw = Buffer<float>(static_cast<std::size_t>(value->group_size * plan_.groups));
+    value->activation = activation;
+    value->norm = norm;
+    value->scale = Buffer<float>(padded(shape.channels));
+    value->shift = Buffer<float>(padded(shape.channels));
+    std::fill_n(value->scale.data(), value->scale.size(), 1.0F);
+    value->coefficients = Buffer<float>(padded(shape.channels) * 4);
+    const auto channels = static_cast<std::size_t>(shape.channels);
+    value->mean.resize(channels);
+    value->rstd.resize(channels);
+    value->statistics.resize(channels);
+    plan_.values.push_back(std::move(value));
+    return plan_.values.back().get();
+  }
+
+  void add_buffers(Convolution& convolution, bool with_input_gradient) {
+    const ConvShape& shape = convolution.shape;
+    const auto floats = [](std::int64_t n) { return Buffer<float>(static_cast<std::size_t>(n)); };
+    convolution.weights = floats(packed_weights_size(shape, plan_.block));
+    convolution.table = floats(bias_table_size(shape, plan_.block));
+    if (with_input_gradient) {
+      for (int y = 0; y < shape.stride; ++y) {
+        for (int x = 0; x < shape.stride; ++x) {
+          GradientPart part{gradient_axis(shape.height, shape.ks, shape.stride, y),
+                            gradient_axis(shape.width, shape.ks, shape.stride, x),
+                            {}};
+          if (part.y.axis.count == 0 || part.x.axis.count == 0) continue;
+          part.weights = floats(packed_gradient_size(shape, plan_.block, part.y, part.x));
+          convolution.gradient_parts.push_back(std::move(part));
+        }
+      }
+    }
+    const int out = round_up(shape.c_out, plan_.lanes);
+    // Few channels would leave channel lanes, or the registers for sums, empty.
+    convolution.channel_lanes = shape.c_out > plan_.lanes / 2 && shape.c_in >= 8;
+    const int vectors = out / plan_.lanes;
+    convolution.vectors = vectors % 4 == 0 ? 4 : vectors % 2 == 0 ? 2 : 1;
+    convolution.sums_size = convolution.channel_lanes
+                                ? static_cast<std::int64_t>(out) * shape.c_in * shape.taps()
+                                : shape.weights() * plan_.lanes;
+    convolution.border_sums_size = static_cast<std::int64_t>(out) * shape.border_classes();
+    convolution.tap_sums = floats(static_cast<std::int64_t>(out) * shape.taps());
+    convolution.totals = floats(out);
+  }
+
+  /// See Value::gradient.
+  void add_gradient_memory() {
+    for (auto& value : plan_.values) {
+      const bool is_input = value == plan_.values.front();
+      const bool is_output = value == plan_.values.back();
+      const bool wanted = is_input
+                              ? plan_.options.input_gradient
+                              : is_output || (value->norm && value->reader && value->identity_of);
+      if (wanted) value->gradient = Buffer<float>(value->raw.size());
+    }
+  }
+
+  void add_thread_memory() {
+    std::int64_t stats = 0;
+    std::int64_t turned = 0;
+    std::int64_t sums = 0;
+    std::int64_t border_sums = 0;
+    std::int64_t pooled = 0;
+    std::int64_t spread = 0;
+    std::size_t channels = 0;
+    for (const auto& value : plan_.values) {
+      channels = std::max(channels, static_cast<std::size_t>(value->shape.channels));
+    }
+    stats = static_cast<std::int64_t>(channels) * 3 * plan_.lanes;
+    const auto include = [&](const Convolution& c) {
+      const std::int64_t plane =
+          static_cast<std::int64_t>(c.shape.y().count) * c.shape.x().count * plan_.lanes;
+      turned = std::max(turned, plane * round_up(c.shape.c_out, plan_.lanes));
+      sums = std::max(sums, c.sums_size);
+      border_sums = std::max(border_sums, c.border_sums_size);
+    };
+    for (const auto& convolution : plan_.convolutions) include(*convolution);
+    for (const auto& junction : plan_.junctions) {
+      const std::int64_t size =
+          junction->identity->shape.channels * junction->out->plane(plan_.lanes);
+      pooled = std::max(pooled, size);
+      spread = std::max(spread, size);
+      if (junction->projected) include(junction->projection);
+    }
+    const auto floats = [](std::int64_t n) { return Buffer<float>(static_cast<std::size_t>(n)); };
+    for (int t = 0; t < std::max(1, plan_.options.threads); ++t) {
+      plan_.memory.push_back({floats(stats), floats(turned), floats(sums), floats(border_sums),
+                              floats(pooled), floats(spread), std::vector<PartialMoments>(channels),
+                              std::vector<double>(2 * channels)});
+      plan_.sums.push_back(plan_.memory.back().sums.data());
+      plan_.border_sums.push_back(plan_.memory.back().border_sums.data());
+    }
+    plan_.input_sums.resize(2 * channels);
+    plan_.plain = Buffer<float>(4 * padded(static_cast<int>(channels)));
+    for (std::size_t i = 0; i < plan_.plain.size(); i += 4) plan_.plain[i] = 1;
+  }
+
+  std::vector<LayerSpec>& layers_;
+  std::size_t layer_ = 0;
+  Plan plan_;
+};
+
+}  // namespace
+
+Plan make_plan(std::vector<LayerSpec>& layers, const StretchOptions& options) {
+  return Planner(layers, options).make();
+}
+
+std::int64_t Plan::bytes() const {
+  std::size_t floats = 0;
+  const auto include = [&](const Convolution& c) {
+    floats += c.weights.size() + c.table.size() + c.tap_sums.size() + c.totals.size();
+    for (const GradientPart& part : c.gradient_parts) floats += part.weights.size();
+  };
+  for (const auto& value : values) {
+    floats += value->raw.size() + value->gradient.size() + value->scale.size() +
+              value->shift.size() + value->coefficients.size();
+  }
+  for (const auto& convolution : convolutions) include(*convolution);
+  for (const auto& junction : junctions) include(junction->projection);
+  for (const ThreadMemory& m : memory) {
+    floats += m.stats.size() + m.turned.size() + m.sums.size() + m.border_sums.size() +
+              m.pooled.size() + m.spread.size();
+  }
+  return static_cast<std::int64_t>(floats * sizeof(float));
+}
+
+}  // namespace fatwood::kernels

@@ -1,0 +1,132 @@
+// What a Stretch is made of: values in memory and the operations between them, laid out once.
+// Internal to the stretch's sources.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <fatwood/kernels/buffer.h>
+#include <fatwood/kernels/packing.h>
+#include <fatwood/kernels/stretch.h>
+#include <fatwood/kernels/table.h>
+
+namespace fatwood::kernels {
+
+struct Convolution;
+struct Junction;
+
+/// A tensor between operations: (groups, channels, height, width, L), stored raw (invariant 1),
+/// true value scale·raw + shift.
+struct Value {
+  ImageShape shape;
+  std::int64_t group_size = 0;
+  Buffer<float> raw;
+  Activation activation;
+  NormSpec* norm = nullptr;
+
+  bool affine = false;  ///< false: scale is 1 and shift 0 everywhere
+  Buffer<float> scale, shift;
+  std::vector<double> mean, rstd;   ///< of raw, as the norm used them
+  Buffer<float> coefficients;       ///< (channels, 4) for the backward pass
+  std::vector<Moments> statistics;  ///< of raw by channel, where they were gathered
+  bool has_statistics = false;
+
+  // Who reads this value. A value without readers is the stretch's output.
+  Convolution* reader = nullptr;
+  Junction* main_of = nullptr;      ///< as the sum's main path
+  Junction* identity_of = nullptr;  ///< as the sum's identity path
+
+  /// Gradient with respect to the true value, for values that cannot take it in place: their norm
+  /// needs sums over it first, and it does not come from one convolution alone.
+  Buffer<float> gradient;
+
+  int pixels() const { return shape.height * shape.width; }
+  std::int64_t plane(int lanes) const { return static_cast<std::int64_t>(pixels()) * lanes; }
+  float* group(std::int64_t g) const { return raw.data() + g * group_size; }
+  float* gradient_group(std::int64_t g) const { return gradient.data() + g * group_size; }
+};
+
+/// One input-gradient correlation: a parity pair of a convolution.
+struct GradientPart {
+  GradientAxis y, x;
+  Buffer<float> weights;
+};
+
+struct Convolution {
+  ConvShape shape;
+  ConvSpec* spec = nullptr;  ///< null for a residual block's 1×1 identity convolution
+  Parameter* weight = nullptr;
+  Parameter* bias = nullptr;
+  Value* in = nullptr;
+  Value* out = nullptr;
+
+  Buffer<float> weights;  ///< packed, forward
+  Buffer<float> table;    ///< bias by border class
+  bool has_table = false;
+  std::vector<GradientPart> gradient_parts;
+
+  bool channel_lanes = true;
+  int vectors = 1;
+  std::int64_t sums_size = 0;
+  std::int64_t border_sums_size = 0;
+  Buffer<float> tap_sums, totals;
+};
+
+/// out = act(main + id(pool(identity)))
+struct Junction {
+  ResidualSpec* spec = nullptr;
+  Value* main = nullptr;
+  Value* identity = nullptr;
+  Value* out = nullptr;
+  bool pooled = false;
+  bool projected = false;
+  Convolution projection;  ///< when projected; reads the pooled identity
+  Buffer<float> offset;    ///< per output channel: what the shifts of both paths add up to
+};
+
+struct Operation {
+  Convolution* convolution = nullptr;
+  Junction* junction = nullptr;
+};
+
+/// What one thread works with.
+struct ThreadMemory {
+  Buffer<float> stats;   ///< (channels, 3, L)
+  Buffer<float> turned;  ///< the turned gradient of one group
+  Buffer<float> sums;    ///< weight gradient
+  Buffer<float> border_sums;
+  Buffer<float> pooled;  ///< identity path of one group
+  Buffer<float> spread;  ///< its gradient
+  std::vector<PartialMoments> moments;
+  std::vector<double> gradient_sums;  ///< (channels, 2)
+};
+
+struct Plan {
+  StretchOptions options;
+  const KernelTable* table = nullptr;
+  int lanes = 1;
+  int block = 1;
+  std::int64_t groups = 1;
+  std::vector<std::unique_ptr<Value>> values;  ///< values[0] is the input
+  std::vector<std::unique_ptr<Convolution>> convolutions;
+  std::vector<std::unique_ptr<Junction>> junctions;
+  std::vector<Operation> operations;       ///< operation i makes values[i + 1]
+  std::vector<std::size_t> layer_outputs;  ///< index into values
+  std::vector<ThreadMemory> memory;
+  std::vector<const float*> sums, border_sums;  ///< of every thread
+  std::vector<double> input_sums;               ///< (channels, 2)
+  Buffer<float> plain;                          ///< coefficients without a norm: 1, 0, 0, 0
+
+  int images_of(std::int64_t group) const {
+    const std::int64_t left = options.batch - group * lanes;
+    return static_cast<int>(left < lanes ? left : lanes);
+  }
+  Value& output() const { return *values.back(); }
+  std::int64_t bytes() const;
+};
+
+/// `layers` must outlive the plan and keep its place in memory.
+Plan make_plan(std::vector<LayerSpec>& layers, const StretchOptions& options);
+
+}  // namespace fatwood::kernels

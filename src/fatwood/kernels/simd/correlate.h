@@ -1,0 +1,346 @@
+// The convolution tile: B output channels × up to 3 pixels × L images held in registers while it
+// runs over input channels and taps, weights broadcast. Taps on padding are left out at compile
+// time: a variant exists for every number of taps that the tile's first pixel misses on the left
+// (kLow) and its last on the right (kHigh). Extents are run-time values.
+#pragma once
+
+#include <fatwood/kernels/simd/vec.h>
+#include <fatwood/kernels/table.h>
+
+namespace fatwood::kernels {
+namespace {
+
+// B·3 accumulators, 3 inputs and a weight fill 32 registers of AVX-512, or 16 of the others.
+constexpr int kBlock = kLanes == 16 ? 8 : 4;
+constexpr int kMostPixels = 3;
+
+struct Tile {
+  const Correlate* job;
+  const float* in;       // first tap of the first pixel, valid or not, in the first valid row
+  const float* weights;  // first valid row of taps
+  const float* bias;     // (x.border_classes(), B) of this row's border class, or null
+  std::int64_t in_plane, in_row, weights_per_channel;
+  int rows;      // valid rows of taps
+  int channel;   // first of the block
+  int channels;  // of the block that exist
+  int y, x;      // first pixel, in output coordinates
+  int low, high;
+  bool first;  // of this plane: starts the statistics
+};
+
+template <int kTaps, int kStep, int kPixels, int kLow, int kHigh>
+struct TileShape {
+  static constexpr int low(int pixel) { return kLow > kStep * pixel ? kLow - kStep * pixel : 0; }
+  static constexpr int high(int pixel) {
+    const int from_end = kPixels - 1 - pixel;
+    return kHigh > kStep * from_end ? kHigh - kStep * from_end : 0;
+  }
+  static constexpr bool valid(int pixel, int tap) {
+    return tap >= low(pixel) && tap < kTaps - high(pixel);
+  }
+  static constexpr int border_class(int pixel) {
+    return low(pixel) * (kTaps / 2 + 1) + high(pixel);
+  }
+};
+
+FATWOOD_INLINE Vec activate(Vec v, float slope) {
+  return v > 0 ? v : v * slope;
+}
+
+/// Stores a tile of the forward pass: adds the other path, activates, gathers statistics.
+template <int kPixels>
+FATWOOD_INLINE void finish_forward(const Tile& tile, Vec (&sum)[kPixels][kBlock]) {
+  const Correlate& job = *tile.job;
+  const std::int64_t plane = static_cast<std::int64_t>(job.out_height) * job.out_width * kLanes;
+  const std::int64_t at =
+      tile.channel * plane + (static_cast<std::int64_t>(tile.y) * job.out_width + tile.x) * kLanes;
+  const int step = job.x.spacing * kLanes;
+  float* out = job.out + at;
+  unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
+    if (o >= tile.channels) return;
+    if (job.add) {
+      const Vec scale = splat(job.add_scale[tile.channel + o]);
+      unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+        sum[i][o] = multiply_add(scale, load(job.add + at + o * plane + i * step), sum[i][o]);
+      });
+    }
+    unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+      sum[i][o] = activate(sum[i][o], job.slope);
+      store(out + o * plane + i * step, sum[i][o]);
+    });
+    if (job.stats) {
+      float* stats = job.stats + (tile.channel + o) * 3 * kLanes;
+      const Vec shift = tile.first ? sum[0][o] : load(stats);
+      Vec once = tile.first ? Vec{} : load(stats + kLanes);
+      Vec twice = tile.first ? Vec{} : load(stats + 2 * kLanes);
+      unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+        const Vec d = sum[i][o] - shift;
+        once += d;
+        twice = multiply_add(d, d, twice);
+      });
+      if (tile.first) store(stats, shift);
+      store(stats + kLanes, once);
+      store(stats + 2 * kLanes, twice);
+    }
+  });
+}
+
+/// Stores a tile of the input gradient, turned into the gradient below the norm and activation.
+template <int kPixels>
+FATWOOD_INLINE void finish_gradient(const Tile& tile, Vec (&sum)[kPixels][kBlock]) {
+  const Correlate& job = *tile.job;
+  const std::int64_t plane = static_cast<std::int64_t>(job.out_height) * job.out_width * kLanes;
+  const std::int64_t at =
+      tile.channel * plane + (static_cast<std::int64_t>(tile.y) * job.out_width + tile.x) * kLanes;
+  const int step = job.x.spacing * kLanes;
+  const IntVec present = first_lanes(job.images);
+  unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
+    if (o >= tile.channels) return;
+    if (job.extra) {
+      const float* extra =
+          job.extra + ((static_cast<std::int64_t>(tile.channel) + o) * job.extra_height +
+                       (tile.y >> job.extra_shift)) *
+                          job.extra_width * kLanes;
+      unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+        sum[i][o] += load(extra + ((tile.x + i * job.x.spacing) >> job.extra_shift) * kLanes);
+      });
+    }
+    const float* c = job.coefficients + (tile.channel + o) * 4;
+    const Vec scale = splat(c[0]);
+    const Vec slant = splat(c[1]);
+    const Vec offset = splat(c[2]);
+    unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+      const Vec a = load(job.activation + at + o * plane + i * step);
+      const Vec d = multiply_add(scale, sum[i][o], multiply_add(slant, a, offset));
+      store(job.out + at + o * plane + i * step, keep(present, a > 0 ? d : d * job.slope));
+    });
+  });
+}
+
+template <int kPixels>
+FATWOOD_INLINE void finish(const Tile& tile, Vec (&sum)[kPixels][kBlock]) {
+  if (tile.job->activation) {
+    finish_gradient<kPixels>(tile, sum);
+  } else {
+    finish_forward<kPixels>(tile, sum);
+  }
+}
+
+template <int kTaps, int kStep, int kPixels, int kLow, int kHigh>
+void correlate_tile(const Tile& tile) {
+  using Shape = TileShape<kTaps, kStep, kPixels, kLow, kHigh>;
+  Vec sum[kPixels][kBlock];
+  if (tile.bias) {
+    unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+      constexpr int kClass = Shape::border_class(i);
+      unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
+        sum[i][o] = splat(tile.bias[kClass * kBlock + o]);
+      });
+    });
+  } else {
+    unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+      unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA { sum[i][o] = Vec{}; });
+    });
+  }
+  const float* plane = tile.in;
+  const float* block = tile.weights;
+  const int rows = tile.rows;
+  for (int c = tile.job->in_channels; c > 0; --c) {
+    const float* row = plane;
+    const float* weights = block;
+    for (int r = rows; r > 0; --r) {
+      unroll<kTaps>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
+        Vec x[kPixels];
+        unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+          if constexpr (Shape::valid(i, k)) {
+            x[i] = load(row + (kStep * i + k) * kLanes);
+          }
+        });
+        unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
+          const Vec w = splat(weights[k * kBlock + o]);
+          unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+            if constexpr (Shape::valid(i, k)) {
+              sum[i][o] = multiply_add(x[i], w, sum[i][o]);
+            }
+          });
+        });
+      });
+      row += tile.in_row;
+      weights += kTaps * kBlock;
+    }
+    plane += tile.in_plane;
+    block += tile.weights_per_channel;
+  }
+  finish<kPixels>(tile, sum);
+}
+
+/// Any number of taps: one pixel, whose valid taps are one run.
+void correlate_pixel(const Tile& tile) {
+  const Correlate& job = *tile.job;
+  const int begin = tile.low;
+  const int end = job.x.taps - tile.high;
+  Vec sum[1][kBlock];
+  unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
+    sum[0][o] = tile.bias
+                    ? splat(tile.bias[(tile.low * (job.x.reach() + 1) + tile.high) * kBlock + o])
+                    : Vec{};
+  });
+  for (int c = 0; c < job.in_channels; ++c) {
+    for (int r = 0; r < tile.rows; ++r) {
+      const float* row = tile.in + c * tile.in_plane + r * tile.in_row;
+      const float* weights = tile.weights + c * tile.weights_per_channel + r * job.x.taps * kBlock;
+      for (int k = begin; k < end; ++k) {
+        const Vec x = load(row + k * kLanes);
+        unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
+          sum[0][o] = multiply_add(x, splat(weights[k * kBlock + o]), sum[0][o]);
+        });
+      }
+    }
+  }
+  finish<1>(tile, sum);
+}
+
+using TileFunction = void (*)(const Tile&);
+constexpr int kMostReach = 2;
+
+/// The variants for one number of taps and one step: [pixels - 1][low][high].
+template <int kTaps, int kStep>
+struct TileVariants {
+  TileFunction at[kMostPixels][kMostReach + 1][kMostReach + 1] = {};
+
+  constexpr TileVariants() { fill<1>(); }
+
+ private:
+  template <int kPixels, int kLow = 0, int kHigh = 0>
+  constexpr void fill() {
+    at[kPixels - 1][kLow][kHigh] = correlate_tile<kTaps, kStep, kPixels, kLow, kHigh>;
+    if constexpr (kHigh < kTaps / 2) {
+      fill<kPixels, kLow, kHigh + 1>();
+    } else if constexpr (kLow < kTaps / 2) {
+      fill<kPixels, kLow + 1, 0>();
+    } else if constexpr (kPixels < kMostPixels) {
+      fill<kPixels + 1, 0, 0>();
+    }
+  }
+};
+
+template <int kTaps, int kStep>
+constexpr TileVariants<kTaps, kStep> kTileVariants{};
+
+using VariantTable = TileFunction[kMostPixels][kMostReach + 1][kMostReach + 1];
+
+const VariantTable* variants_for(const Axis& x) {
+  switch (x.taps * 10 + x.step) {
+    case 11:
+      return &kTileVariants<1, 1>.at;
+    case 12:
+      return &kTileVariants<1, 2>.at;
+    case 21:
+      return &kTileVariants<2, 1>.at;
+    case 31:
+      return &kTileVariants<3, 1>.at;
+    case 32:
+      return &kTileVariants<3, 2>.at;
+    case 51:
+      return &kTileVariants<5, 1>.at;
+    case 52:
+      return &kTileVariants<5, 2>.at;
+    default:
+      return nullptr;
+  }
+}
+
+/// Pixels of the next tile when `left` remain: threes, but never a single one at the end.
+FATWOOD_INLINE int next_tile(int left) {
+  if (left == 2 || left == 4) return 2;
+  return left < kMostPixels ? left : kMostPixels;
+}
+
+/// One row of output for one block of channels.
+void correlate_row(const Correlate& job, const VariantTable* variants, int row, int block) {
+  const int low = job.y.low(row);
+  const int high = job.y.high(row);
+  const std::int64_t in_row = static_cast<std::int64_t>(job.x.extent) * kLanes;
+  const std::int64_t per_channel = static_cast<std::int64_t>(job.y.taps) * job.x.taps * kBlock;
+  const int classes = job.x.border_classes();
+  const int left_channels = job.out_channels - block * kBlock;
+  Tile tile{};
+  tile.job = &job;
+  tile.in_row = in_row;
+  tile.in_plane = in_row * job.y.extent;
+  tile.weights_per_channel = per_channel;
+  tile.weights = job.weights + block * per_channel * job.in_channels + low * job.x.taps * kBlock;
+  tile.rows = job.y.taps - low - high;
+  if (tile.rows < 0) tile.rows = 0;
+  tile.channel = block * kBlock;
+  tile.channels = left_channels < kBlock ? left_channels : kBlock;
+  tile.y = job.y.first + job.y.spacing * row;
+  if (job.bias) {
+    tile.bias = job.bias + (static_cast<std::int64_t>(block) * job.y.border_classes() +
+                            job.y.border_class(row)) *
+                               classes * kBlock;
+  }
+  const float* in = job.in + (job.y.origin + job.y.step * row + low) * in_row;
+  for (int at = 0; at < job.x.count;) {
+    const int pixels = variants ? next_tile(job.x.count - at) : 1;
+    tile.low = job.x.low(at);
+    tile.high = job.x.high(at + pixels - 1);
+    tile.in = in + static_cast<std::int64_t>(job.x.origin + job.x.step * at) * kLanes;
+    tile.x = job.x.first + job.x.spacing * at;
+    tile.first = row == 0 && at == 0;
+    if (variants) {
+      (*variants)[pixels - 1][tile.low][tile.high](tile);
+    } else {
+      correlate_pixel(tile);
+    }
+    at += pixels;
+  }
+}
+
+void correlate(const Correlate& job) {
+  const VariantTable* variants = variants_for(job.x);
+  const int blocks = (job.out_channels + kBlock - 1) / kBlock;
+  // Large images: the rows of the input stay in the first-level cache while every block reads them.
+  // Small ones: the weights of a block do.
+  if (job.y.extent > 7) {
+    for (int row = 0; row < job.y.count; ++row) {
+      for (int block = 0; block < blocks; ++block) correlate_row(job, variants, row, block);
+    }
+  } else {
+    for (int block = 0; block < blocks; ++block) {
+      for (int row = 0; row < job.y.count; ++row) correlate_row(job, variants, row, block);
+    }
+  }
+}
+
+void fold_stats(const float* stats, int channels, int images, int pixels, PartialMoments* moments) {
+  for (int c = 0; c < channels; ++c) {
+    const float* s = stats + c * 3 * kLanes;
+    double means[kLanes];
+    double mean = 0;
+    double m2 = 0;
+    for (int lane = 0; lane < images; ++lane) {
+      const double once = static_cast<double>(s[kLanes + lane]);
+      means[lane] = static_cast<double>(s[lane]) + once / pixels;
+      mean += means[lane];
+      m2 += static_cast<double>(s[2 * kLanes + lane]) - once * once / pixels;
+    }
+    mean /= images;
+    double spread = 0;
+    for (int lane = 0; lane < images; ++lane) {
+      spread += (means[lane] - mean) * (means[lane] - mean);
+    }
+    m2 = (m2 < 0 ? 0 : m2) + spread * pixels;
+    // The merge of Moments::add, which must not be instantiated in this translation unit.
+    PartialMoments& into = moments[c];
+    const std::int64_t count = static_cast<std::int64_t>(images) * pixels;
+    const double delta = mean - into.mean;
+    const double weight = static_cast<double>(count) / static_cast<double>(into.count + count);
+    into.m2 += m2 + delta * delta * weight * static_cast<double>(into.count);
+    into.mean += delta * weight;
+    into.count += count;
+  }
+}
+
+}  // namespace
+}  // namespace fatwood::kernels

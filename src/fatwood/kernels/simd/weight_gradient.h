@@ -1,0 +1,234 @@
+// Weight gradients of one group: G[o][c][ky][kx] += Σ_pixels Σ_images grad[o][pixel]·in[c][pixel +
+// tap].
+//
+// Two arrangements. Channel lanes: the gradient, turned, has output channels in its lanes and the
+// input is broadcast image by image; sums need no reduction. Image lanes: for few output or input
+// channels, where channel lanes would stay empty; sums are vectors over images, reduced once a
+// step.
+#pragma once
+
+#include <fatwood/kernels/simd/vec.h>
+#include <fatwood/kernels/table.h>
+
+namespace fatwood::kernels {
+namespace {
+
+/// The outputs whose tap k falls inside: [begin, end).
+struct Span {
+  int begin, end;
+};
+FATWOOD_INLINE Span valid_outputs(const Axis& axis, int k) {
+  const int lowest = -axis.origin - k;                    // step·o ≥ lowest
+  const int highest = axis.extent - 1 - axis.origin - k;  // step·o ≤ highest
+  int begin = lowest <= 0 ? 0 : (lowest + axis.step - 1) / axis.step;
+  int end = highest < 0 ? 0 : highest / axis.step + 1;
+  if (end > axis.count) end = axis.count;
+  if (begin > end) begin = end;
+  return {begin, end};
+}
+
+/// kInputs input channels × kVectors vectors of output channels for one tap.
+template <int kInputs, int kVectors>
+FATWOOD_INLINE void channel_lane_tile(const WeightGradient& job, const float* in, const float* grad,
+                                      float* sums, std::int64_t sums_stride, int padded, int ky,
+                                      int kx, int row_begin, int row_end) {
+  const Span columns = valid_outputs(job.x, kx);
+  const std::int64_t plane = static_cast<std::int64_t>(job.y.extent) * job.x.extent * kLanes;
+  Vec sum[kInputs][kVectors];
+  unroll<kInputs>([&]<int c>(Index<c>) FATWOOD_INLINE_LAMBDA {
+    unroll<kVectors>([&]<int v>(Index<v>) FATWOOD_INLINE_LAMBDA {
+      sum[c][v] = load(sums + c * sums_stride + v * kLanes);
+    });
+  });
+  for (int oy = row_begin; oy < row_end; ++oy) {
+    const std::int64_t iy = job.y.origin + job.y.step * oy + ky;
+    const float* a =
+        in + (iy * job.x.extent + job.x.origin + job.x.step * columns.begin + kx) * kLanes;
+    const float* d =
+        grad + (static_cast<std::int64_t>(oy) * job.x.count + columns.begin) * kLanes * padded;
+    for (int ox = columns.begin; ox < columns.end; ++ox) {
+      for (int n = 0; n < kLanes; ++n) {
+        Vec g[kVectors];
+        unroll<kVectors>([&]<int v>(Index<v>)
+                             FATWOOD_INLINE_LAMBDA { g[v] = load(d + v * kLanes); });
+        unroll<kInputs>([&]<int c>(Index<c>) FATWOOD_INLINE_LAMBDA {
+          const Vec x = splat(a[c * plane + n]);
+          unroll<kVectors>([&]<int v>(Index<v>) FATWOOD_INLINE_LAMBDA {
+            sum[c][v] = multiply_add(g[v], x, sum[c][v]);
+          });
+        });
+        d += padded;
+      }
+      a += job.x.step * kLanes;
+    }
+  }
+  unroll<kInputs>([&]<int c>(Index<c>) FATWOOD_INLINE_LAMBDA {
+    unroll<kVectors>([&]<int v>(Index<v>) FATWOOD_INLINE_LAMBDA {
+      store(sums + c * sums_stride + v * kLanes, sum[c][v]);
+    });
+  });
+}
+
+template <int kInputs, int kVectors>
+void channel_lane_pass(const WeightGradient& job, int first, int last) {
+  const int padded = (job.out_channels + kLanes - 1) / kLanes * kLanes;
+  const std::int64_t plane = static_cast<std::int64_t>(job.y.extent) * job.x.extent * kLanes;
+  const std::int64_t taps = static_cast<std::int64_t>(job.y.taps) * job.x.taps;
+  constexpr int kWidth = kVectors * kLanes;
+  const std::int64_t per_input = taps * kWidth;
+  for (int tile = 0; tile < padded / kWidth; ++tile) {
+    for (int c = first; c + kInputs <= last; c += kInputs) {
+      for (int ky = 0; ky < job.y.taps; ++ky) {
+        const Span rows = valid_outputs(job.y, ky);
+        if (rows.begin == rows.end) continue;
+        for (int kx = 0; kx < job.x.taps; ++kx) {
+          float* sums = job.sums +
+                        (static_cast<std::int64_t>(tile) * job.in_channels + c) * per_input +
+                        (ky * job.x.taps + kx) * kWidth;
+          channel_lane_tile<kInputs, kVectors>(job, job.in + c * plane, job.grad + tile * kWidth,
+                                               sums, per_input, padded, ky, kx, rows.begin,
+                                               rows.end);
+        }
+      }
+    }
+  }
+}
+
+template <int kInputs, int kVectors>
+void channel_lanes(const WeightGradient& job) {
+  const int whole = job.in_channels / kInputs * kInputs;
+  channel_lane_pass<kInputs, kVectors>(job, 0, whole);
+  channel_lane_pass<1, kVectors>(job, whole, job.in_channels);
+}
+
+void weight_gradient_channel_lanes(const WeightGradient& job) {
+  // Enough sums in flight to hide the latency of a multiply-add, within the registers.
+  constexpr int kSums = kLanes == 16 ? 16 : 8;
+  switch (job.vectors) {
+    case 4:
+      return channel_lanes<kSums / 4, 4>(job);
+    case 2:
+      return channel_lanes<kSums / 2, 2>(job);
+    default:
+      return channel_lanes<8, 1>(job);
+  }
+}
+
+/// One pixel of kOutputs gradients × the kTaps taps of a row, kLow and kHigh of them on padding.
+template <int kOutputs, int kTaps, int kLow, int kHigh>
+FATWOOD_INLINE void image_lane_pixel(Vec (&sum)[kOutputs][kTaps], const float* grad,
+                                     std::int64_t grad_plane, const float* in) {
+  Vec x[kTaps];
+  unroll<kTaps>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
+    if constexpr (k >= kLow && k < kTaps - kHigh) {
+      x[k] = load(in + k * kLanes);
+    }
+  });
+  unroll<kOutputs>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
+    const Vec d = load(grad + o * grad_plane);
+    unroll<kTaps>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
+      if constexpr (k >= kLow && k < kTaps - kHigh) {
+        sum[o][k] = multiply_add(d, x[k], sum[o][k]);
+      }
+    });
+  });
+}
+
+template <int kOutputs, int kTaps>
+FATWOOD_INLINE void image_lane_border(Vec (&sum)[kOutputs][kTaps], const float* grad,
+                                      std::int64_t grad_plane, const float* in, int low, int high) {
+  // Not a switch over variants: borders are few, and a tap costs what its product costs.
+  unroll<kTaps>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
+    if (k < low || k >= kTaps - high) return;
+    const Vec x = load(in + k * kLanes);
+    unroll<kOutputs>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
+      sum[o][k] = multiply_add(load(grad + o * grad_plane), x, sum[o][k]);
+    });
+  });
+}
+
+template <int kOutputs, int kTaps>
+void image_lane_tile(const WeightGradient& job, int o, int c, int ky, int first_tap) {
+  const std::int64_t in_row = static_cast<std::int64_t>(job.x.extent) * kLanes;
+  const std::int64_t grad_row = static_cast<std::int64_t>(job.x.count) * kLanes;
+  const std::int64_t grad_plane = grad_row * job.y.count;
+  const std::int64_t taps = static_cast<std::int64_t>(job.y.taps) * job.x.taps;
+  const float* in = job.in + c * in_row * job.y.extent;
+  const float* grad = job.grad + o * grad_plane;
+  float* sums = job.sums + ((static_cast<std::int64_t>(o) * job.in_channels + c) * taps +
+                            ky * job.x.taps + first_tap) *
+                               kLanes;
+  const std::int64_t sums_stride = job.in_channels * taps * kLanes;
+  // Output positions with all of this tile's taps inside.
+  Axis x = job.x;
+  x.taps = kTaps;
+  x.origin += first_tap;
+  int inner_begin = valid_outputs(x, 0).begin;
+  int inner_end = valid_outputs(x, kTaps - 1).end;
+  if (inner_begin > inner_end) inner_begin = inner_end = x.count;
+
+  Vec sum[kOutputs][kTaps];
+  unroll<kOutputs>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+    unroll<kTaps>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
+      sum[i][k] = load(sums + i * sums_stride + k * kLanes);
+    });
+  });
+  const Span rows = valid_outputs(job.y, ky);
+  for (int oy = rows.begin; oy < rows.end; ++oy) {
+    const float* a = in + (job.y.origin + job.y.step * oy + ky) * in_row + x.origin * kLanes;
+    const float* d = grad + oy * grad_row;
+    int ox = 0;
+    for (; ox < inner_begin; ++ox) {
+      image_lane_border<kOutputs, kTaps>(sum, d + ox * kLanes, grad_plane, a + ox * x.step * kLanes,
+                                         x.low(ox), x.high(ox));
+    }
+    for (; ox < inner_end; ++ox) {
+      image_lane_pixel<kOutputs, kTaps, 0, 0>(sum, d + ox * kLanes, grad_plane,
+                                              a + ox * x.step * kLanes);
+    }
+    for (; ox < x.count; ++ox) {
+      image_lane_border<kOutputs, kTaps>(sum, d + ox * kLanes, grad_plane, a + ox * x.step * kLanes,
+                                         x.low(ox), x.high(ox));
+    }
+  }
+  unroll<kOutputs>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+    unroll<kTaps>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
+      store(sums + i * sums_stride + k * kLanes, sum[i][k]);
+    });
+  });
+}
+
+template <int kOutputs, int kTaps>
+void image_lane_pass(const WeightGradient& job, int first, int last) {
+  for (int o = first; o + kOutputs <= last; o += kOutputs) {
+    for (int c = 0; c < job.in_channels; ++c) {
+      for (int ky = 0; ky < job.y.taps; ++ky) {
+        for (int kx = 0; kx < job.x.taps; kx += kTaps) {
+          image_lane_tile<kOutputs, kTaps>(job, o, c, ky, kx);
+        }
+      }
+    }
+  }
+}
+
+template <int kOutputs, int kTaps>
+void image_lanes(const WeightGradient& job) {
+  const int whole = job.out_channels / kOutputs * kOutputs;
+  image_lane_pass<kOutputs, kTaps>(job, 0, whole);
+  image_lane_pass<1, kTaps>(job, whole, job.out_channels);
+}
+
+void weight_gradient_image_lanes(const WeightGradient& job) {
+  constexpr bool kWide = kLanes == 16;
+  switch (job.x.taps) {
+    case 3:
+      return image_lanes < kWide ? 8 : 4, 3 > (job);
+    case 5:
+      return image_lanes < kWide ? 4 : 2, 5 > (job);
+    default:
+      return image_lanes<8, 1>(job);
+  }
+}
+
+}  // namespace
+}  // namespace fatwood::kernels
