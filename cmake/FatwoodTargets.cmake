@@ -1,7 +1,7 @@
 # How every target of this project is made: warnings, sanitizers, the shared precompiled header.
 
 function(fatwood_compile_options target)
-  # g++ 12 reports impossible string overlaps (its bug 105651), hence -Wno-restrict.
+  # g++ 12 sees impossible overlaps in std::string (its bugs 105329 and 105651).
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic
                                            $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
                                            $<$<BOOL:${FATWOOD_WERROR}>:-Werror>)

@@ -1,0 +1,29 @@
+#include <torch/torch.h>
+
+#include <fatwood/kernels/moments.h>
+#include <fatwood/model/tap.h>
+#include <fatwood/model/threads.h>
+
+namespace fatwood {
+
+ActivationStatistics measure_activation(const Tensor& x, bool hist) {
+  const torch::NoGradGuard no_grad;
+  // Any dense order of the elements will do, so a channels-last tensor is read as it lies.
+  Tensor dense = x.to(torch::kCPU, torch::kFloat);
+  if (!dense.is_non_overlapping_and_dense()) dense = dense.contiguous();
+  const std::span<const float> values(dense.const_data_ptr<float>(),
+                                      static_cast<std::size_t>(dense.numel()));
+  ActivationStatistics statistics;
+  kernels::Moments moments;
+  if (hist) {
+    statistics.hist.resize(kernels::kHistogramBins);
+    moments = kernels::moments_and_histogram(values, statistics.hist, torch_threads());
+  } else {
+    moments = kernels::moments(values, torch_threads());
+  }
+  statistics.mean = moments.mean;
+  statistics.std = moments.std();
+  return statistics;
+}
+
+}  // namespace fatwood

@@ -1,0 +1,149 @@
+#include <torch/torch.h>
+
+#include <fatwood/core/error.h>
+#include <fatwood/model/resnet.h>
+
+namespace fatwood {
+namespace {
+
+torch::nn::Conv2d conv2d(std::int64_t c_in, std::int64_t c_out, std::int64_t ks,
+                         std::int64_t stride) {
+  return torch::nn::Conv2d(
+      torch::nn::Conv2dOptions(c_in, c_out, ks).stride(stride).padding(ks / 2).bias(false));
+}
+
+struct StemParts {
+  torch::nn::Conv2d conv1 = nullptr;
+  torch::nn::BatchNorm2d bn1 = nullptr;
+};
+
+// (N, c_in, H, W) → (N, 64, ⌈H/4⌉, ⌈W/4⌉). Its parts are registered in the network under timm's
+// names.
+class Stem : public Layer {
+ public:
+  using Options = StemParts;
+  explicit Stem(const Options& parts) : parts_(parts) {
+    register_module("conv1", parts_.conv1);
+    register_module("bn1", parts_.bn1);
+  }
+  std::string kind() const override { return "Stem"; }
+  LayerPtr remake() const override {
+    throw Error(ErrorKind::internal, "Stem", "is remade by its network");
+  }
+
+ protected:
+  Tensor compute(const Tensor& x) override {
+    if (x.dim() != 4 || x.size(1) != parts_.conv1->options.in_channels()) {
+      throw Error(ErrorKind::model, "ResNet",
+                  "input " + shape_text(x.sizes()) + ", wanted (N, " +
+                      std::to_string(parts_.conv1->options.in_channels()) + ", H, W)");
+    }
+    const Tensor y = parts_.bn1->forward(parts_.conv1->forward(x)).relu_();
+    return torch::max_pool2d(y, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
+  }
+
+ private:
+  Options parts_;
+};
+
+// (N, C, H, W) → (N, n_outputs): mean over the pixels, then the linear layer.
+class Head : public Layer {
+ public:
+  using Options = torch::nn::Linear;
+  explicit Head(const Options& fc) : fc_(fc) { register_module("fc", fc_); }
+  std::string kind() const override { return "Head"; }
+  LayerPtr remake() const override {
+    throw Error(ErrorKind::internal, "Head", "is remade by its network");
+  }
+
+ protected:
+  Tensor compute(const Tensor& x) override { return fc_->forward(x.mean({2, 3})); }
+
+ private:
+  Options fc_;
+};
+
+void init_as_timm(torch::nn::Module& model) {
+  const torch::NoGradGuard no_grad;
+  model.apply([](torch::nn::Module& part) {
+    if (auto* conv = part.as<torch::nn::Conv2dImpl>()) {
+      torch::nn::init::kaiming_normal_(conv->weight, 0, torch::kFanOut, torch::kReLU);
+    }
+    // The residual branches start as zero: timm's zero_init_last.
+    if (auto* block = part.as<BasicBlock>()) torch::nn::init::zeros_(block->bn2->weight);
+  });
+}
+
+}  // namespace
+
+BasicBlock::BasicBlock(const Options& options) : options_(options) {
+  conv1 = register_module("conv1", conv2d(options.c_in, options.c_out, 3, options.stride));
+  bn1 = register_module("bn1", torch::nn::BatchNorm2d(options.c_out));
+  conv2 = register_module("conv2", conv2d(options.c_out, options.c_out, 3, 1));
+  bn2 = register_module("bn2", torch::nn::BatchNorm2d(options.c_out));
+  if (options.stride != 1 || options.c_in != options.c_out) {
+    downsample_conv = conv2d(options.c_in, options.c_out, 1, options.stride);
+    downsample_norm = torch::nn::BatchNorm2d(options.c_out);
+    auto downsample = register_module("downsample", std::make_shared<torch::nn::SequentialImpl>());
+    downsample->push_back("0", downsample_conv);
+    downsample->push_back("1", downsample_norm);
+  }
+}
+
+std::string BasicBlock::description() const {
+  return "BasicBlock(" + std::to_string(options_.c_in) + " → " + std::to_string(options_.c_out) +
+         ", stride=" + std::to_string(options_.stride) + ")";
+}
+
+Tensor BasicBlock::compute(const Tensor& x) {
+  Tensor y = bn1->forward(conv1->forward(x)).relu_();
+  y = bn2->forward(conv2->forward(y));
+  const Tensor identity =
+      downsample_conv ? downsample_norm->forward(downsample_conv->forward(x)) : x;
+  return y.add_(identity).relu_();
+}
+
+ResNet::ResNet(const Options& options) : options_(options), sequence_(make<Sequential>({})) {
+  if (options.depths.size() != options.widths.size() || options.depths.empty()) {
+    throw Error(ErrorKind::model, "ResNet",
+                std::to_string(options.depths.size()) + " depths and " +
+                    std::to_string(options.widths.size()) +
+                    " widths, wanted as many of each and one or more");
+  }
+  const auto add = [this](std::string name, LayerPtr layer) {
+    sequence_->push_back(std::move(layer));
+    names_.push_back(std::move(name));
+  };
+  auto conv1 = register_module("conv1", conv2d(options.c_in, options.widths.front(), 7, 2));
+  auto bn1 = register_module("bn1", torch::nn::BatchNorm2d(options.widths.front()));
+  add("stem", make<Stem>({conv1, bn1}));
+  std::int64_t channels = options.widths.front();
+  for (std::size_t stage = 0; stage < options.depths.size(); ++stage) {
+    const std::string name = "layer" + std::to_string(stage + 1);
+    auto blocks = register_module(name, make<Sequential>({}));
+    for (std::int64_t i = 0; i < options.depths[stage]; ++i) {
+      const std::int64_t stride = stage > 0 && i == 0 ? 2 : 1;
+      auto block =
+          make<BasicBlock>({.c_in = channels, .c_out = options.widths[stage], .stride = stride});
+      blocks->push_back(block);
+      add(name + "." + std::to_string(i), block);
+      channels = options.widths[stage];
+    }
+  }
+  auto fc = register_module("fc", torch::nn::Linear(channels, options.n_outputs));
+  add("fc", make<Head>(fc));
+  init_as_timm(*this);
+}
+
+void ResNet::train(bool on) {
+  Layer::train(on);
+  sequence_->train(on);
+}
+
+std::vector<NamedLayer> ResNet::layers() const {
+  std::vector<NamedLayer> named;
+  for (std::size_t i = 0; i < names_.size(); ++i) named.push_back({names_[i], (*sequence_)[i]});
+  return named;
+}
+
+}  // namespace fatwood

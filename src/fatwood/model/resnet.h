@@ -1,0 +1,77 @@
+// timm's resnet18: the same architecture, parameter names and initialisation.
+#pragma once
+
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+
+#include <fatwood/model/layer.h>
+#include <fatwood/model/sequential.h>
+
+namespace fatwood {
+
+struct BasicBlockOptions {
+  std::int64_t c_in = 64;
+  std::int64_t c_out = 64;
+  std::int64_t stride = 1;
+};
+
+/// x (N, c_in, H, W) → (N, c_out, ⌈H/stride⌉, ⌈W/stride⌉): relu(bn2(conv2(relu(bn1(conv1 x)))) +
+/// identity), 3×3 convolutions; where the shape changes the identity is a strided 1×1 convolution
+/// and a norm. Source: "Deep Residual Learning", fig. 2.
+class BasicBlock : public Layer {
+ public:
+  using Options = BasicBlockOptions;
+  explicit BasicBlock(const Options& options);
+
+  const Options& options() const { return options_; }
+  std::string kind() const override { return "BasicBlock"; }
+  std::string description() const override;
+  LayerPtr remake() const override { return make<BasicBlock>(options_); }
+
+  torch::nn::Conv2d conv1 = nullptr;
+  torch::nn::BatchNorm2d bn1 = nullptr;
+  torch::nn::Conv2d conv2 = nullptr;
+  torch::nn::BatchNorm2d bn2 = nullptr;
+  torch::nn::Conv2d downsample_conv = nullptr;  ///< null where the shape stays
+  torch::nn::BatchNorm2d downsample_norm = nullptr;
+
+ protected:
+  Tensor compute(const Tensor& x) override;
+
+ private:
+  Options options_;
+};
+
+struct ResNetOptions {
+  std::vector<std::int64_t> depths = {2, 2, 2, 2};  ///< blocks per stage; resnet18's by default
+  std::vector<std::int64_t> widths = {64, 128, 256, 512};
+  std::int64_t n_outputs = 10;
+  std::int64_t c_in = 1;
+};
+
+/// x (N, c_in, H, W) → logits (N, n_outputs): a 7×7 stem of stride 2 with max pooling, stages of
+/// BasicBlocks, global average pooling and a linear head. Parameter names are timm's: conv1, bn1,
+/// layer1.0.conv1, …, layer2.0.downsample.0, …, fc.
+class ResNet : public Layer {
+ public:
+  using Options = ResNetOptions;
+  explicit ResNet(const Options& options = {});
+
+  const Options& options() const { return options_; }
+  std::string kind() const override { return "ResNet"; }
+  std::vector<NamedLayer> layers() const override;
+  LayerPtr remake() const override { return make<ResNet>(options_); }
+  void train(bool on = true) override;
+
+ protected:
+  Tensor compute(const Tensor& x) override { return sequence_->forward(x); }
+
+ private:
+  Options options_;
+  // The network in running order. Not registered: its parts are, under timm's names.
+  std::shared_ptr<Sequential> sequence_;
+  std::vector<std::string> names_;
+};
+
+}  // namespace fatwood

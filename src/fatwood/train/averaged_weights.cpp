@@ -1,0 +1,64 @@
+#include <torch/torch.h>
+
+#include <fatwood/core/error.h>
+#include <fatwood/train/averaged_weights.h>
+
+namespace fatwood {
+
+AveragedWeights::AveragedWeights(const Options& options) : options_(options) {
+  if (!(options.decay >= 0 && options.decay < 1)) {
+    throw Error(ErrorKind::usage, "AveragedWeights",
+                "decay " + std::to_string(options.decay) + ", wanted 0 or more and below 1");
+  }
+}
+
+void AveragedWeights::before_fit(Run& run) {
+  if (std::exchange(resumed_, false)) return;
+  const torch::NoGradGuard no_grad;
+  average_.clear();
+  for (const auto& [name, tensor] : named_state(*run.model))
+    average_.emplace_back(name, tensor.detach().clone());
+}
+
+void AveragedWeights::after_step(Run& run) {
+  const torch::NoGradGuard no_grad;
+  const NamedTensors now = named_state(*run.model);
+  for (std::size_t i = 0; i < now.size(); ++i) {
+    Tensor& average = average_[i].second;
+    if (average.is_floating_point()) {
+      average.lerp_(now[i].second, 1 - options_.decay);
+    } else {
+      average.copy_(now[i].second);
+    }
+  }
+}
+
+// Exchanges the values, so that parameters keep their identity and an optimiser its state.
+void AveragedWeights::swap(Run& run) {
+  const torch::NoGradGuard no_grad;
+  NamedTensors now = named_state(*run.model);
+  for (std::size_t i = 0; i < now.size(); ++i) {
+    const Tensor held = now[i].second.detach().clone();
+    now[i].second.copy_(average_[i].second);
+    average_[i].second.copy_(held);
+  }
+}
+
+void AveragedWeights::before_epoch(Run& run) {
+  if (!run.training()) swap(run);
+}
+
+void AveragedWeights::cleanup_epoch(Run& run) {
+  if (!run.training()) swap(run);
+}
+
+void AveragedWeights::after_fit(Run& run) {
+  if (options_.adopt_at_end) swap(run);
+}
+
+void AveragedWeights::load_tensor_state(const NamedTensors& state) {
+  average_ = state;
+  resumed_ = true;
+}
+
+}  // namespace fatwood

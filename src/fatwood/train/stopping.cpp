@@ -1,0 +1,101 @@
+#include <algorithm>
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+#include <torch/torch.h>
+
+#include <fatwood/core/error.h>
+#include <fatwood/core/text.h>
+#include <fatwood/train/stopping.h>
+
+namespace fatwood {
+
+void StopOnRequest::after_batch(Run& run) {
+  if (stop_.stop_requested()) run.cancel(Scope::fit, reason_, "interrupted");
+}
+
+void StopOnDivergence::after_loss(Run& run) {
+  if (!run.training() || std::isfinite(run.loss_value())) return;
+  run.cancel(Scope::fit,
+             "loss is " + std::to_string(run.loss_value()) + " at step " +
+                 std::to_string(run.step) +
+                 ", wanted a finite number: a lower learning rate may help",
+             "diverged");
+}
+
+void StopOnDivergence::after_backward(Run& run) {
+  const torch::NoGradGuard no_grad;
+  std::vector<Tensor> grads;
+  for (const ParamGroup& group : run.optimizer->groups()) {
+    for (const auto& [name, parameter] : group.parameters) {
+      if (parameter.grad().defined()) grads.push_back(parameter.grad());
+    }
+  }
+  if (grads.empty()) return;
+  // A sum of norms is finite exactly when every entry is, short of overflow.
+  const double total = torch::stack(torch::_foreach_norm(grads)).sum().item<double>();
+  if (std::isfinite(total)) return;
+  std::string culprit = "their norm overflows";
+  for (const ParamGroup& group : run.optimizer->groups()) {
+    for (const auto& [name, parameter] : group.parameters) {
+      if (parameter.grad().defined() && !parameter.grad().isfinite().all().item<bool>()) {
+        culprit = "first in " + name;
+        break;
+      }
+    }
+  }
+  run.cancel(Scope::fit,
+             "gradients are not finite at step " + std::to_string(run.step) + ", " + culprit,
+             "diverged");
+}
+
+EarlyStopping::EarlyStopping(Options options) : options_(std::move(options)) {
+  if (options_.patience < 0) {
+    throw Error(ErrorKind::usage, "EarlyStopping",
+                "patience " + std::to_string(options_.patience) + ", wanted 0 or more");
+  }
+}
+
+void EarlyStopping::before_fit(Run&) {
+  if (std::exchange(resumed_, false)) return;
+  best_.reset();
+  without_ = 0;
+}
+
+void EarlyStopping::after_epoch(Run& run) {
+  if (run.training()) return;
+  const auto info =
+      std::find_if(run.metrics.begin(), run.metrics.end(),
+                   [this](const MetricInfo& metric) { return metric.name == options_.metric; });
+  const auto found =
+      std::find_if(run.epoch_metrics.begin(), run.epoch_metrics.end(),
+                   [this](const auto& metric) { return metric.first == options_.metric; });
+  if (info == run.metrics.end() || found == run.epoch_metrics.end()) {
+    throw Error(ErrorKind::usage, "EarlyStopping",
+                "metric \"" + options_.metric + "\" is not one of the run's");
+  }
+  const double sign = info->higher_is_better ? 1 : -1;
+  const double value = found->second;
+  if (!best_ || sign * (value - *best_) > options_.min_delta) {
+    best_ = value;
+    without_ = 0;
+  } else if (++without_ > options_.patience) {
+    run.cancel(Scope::fit, options_.metric + " has not improved on " + fixed(*best_, 4) + " for " +
+                               std::to_string(without_) + " evaluations");
+  }
+}
+
+nlohmann::json EarlyStopping::state_dict() const {
+  nlohmann::json state{{"without", without_}};
+  if (best_) state["best"] = *best_;
+  return state;
+}
+
+void EarlyStopping::load_state_dict(const nlohmann::json& state) {
+  without_ = state.at("without").get<std::int64_t>();
+  best_.reset();
+  if (state.contains("best")) best_ = state["best"].get<double>();
+  resumed_ = true;
+}
+
+}  // namespace fatwood

@@ -1,0 +1,96 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <fatwood/model/conv.h>
+#include <fatwood/model/sequential.h>
+
+namespace fatwood {
+namespace {
+
+TEST(Tap, delivers_what_the_layer_puts_out) {
+  const auto relu = make<GeneralReLU>({});
+  int served = 0;
+  const auto handle =
+      relu->add_tap({.request = {.moments = true, .hist_period = 1, .tensors = true},
+                     .deliver = [&](const TapReading& reading) {
+                       ++served;
+                       const Tensor y = reading.output;
+                       EXPECT_NEAR(reading.statistics->mean, y.mean().item<double>(), 1e-6);
+                       EXPECT_NEAR(reading.statistics->std, y.std().item<double>(), 1e-6);
+                       const Tensor hist = torch::histc(y.abs(), 40, 0, 10).to(torch::kLong);
+                       const std::vector<std::int64_t> counts(hist.data_ptr<std::int64_t>(),
+                                                              hist.data_ptr<std::int64_t>() + 40);
+                       EXPECT_EQ(reading.statistics->hist, counts);
+                     }});
+  relu->forward(torch::randn({64, 33}) * 4);
+  EXPECT_EQ(served, 1);
+}
+
+TEST(Tap, is_served_through_torchs_sequential_and_until_its_handle_goes) {
+  const auto relu = make<GeneralReLU>({});
+  torch::nn::Sequential sequence(relu);
+  int served = 0;
+  {
+    const auto handle =
+        relu->add_tap({.request = {}, .deliver = [&](const TapReading&) { ++served; }});
+    sequence->forward(torch::randn({2, 2}));
+  }
+  sequence->forward(torch::randn({2, 2}));
+  EXPECT_EQ(served, 1);
+  EXPECT_FALSE(relu->has_taps());
+}
+
+TEST(Tap, keeps_to_its_modes_and_period) {
+  const auto relu = make<GeneralReLU>({});
+  std::vector<int> training, evaluation, hist;
+  int pass = 0;
+  const auto a = relu->add_tap(
+      {.request = {.period = 2}, .deliver = [&](const auto&) { training.push_back(pass); }});
+  const auto b = relu->add_tap({.request = {.training = false, .evaluation = true},
+                                .deliver = [&](const auto&) { evaluation.push_back(pass); }});
+  const auto c = relu->add_tap(
+      {.request = {.moments = true, .hist_period = 3}, .deliver = [&](const TapReading& r) {
+         if (!r.statistics->hist.empty()) hist.push_back(pass);
+       }});
+  for (; pass < 8; ++pass) {
+    relu->train(pass != 4);
+    relu->forward(torch::randn({2, 2}));
+  }
+  EXPECT_THAT(training, testing::ElementsAre(0, 2, 5, 7));
+  EXPECT_THAT(evaluation, testing::ElementsAre(4));
+  EXPECT_THAT(hist, testing::ElementsAre(0, 3, 7));
+}
+
+TEST(Tap, due_taps_joins_the_requests_without_moving_them_on) {
+  const auto relu = make<GeneralReLU>({});
+  EXPECT_FALSE(relu->due_taps(Mode::training));
+  const auto a = relu->add_tap(
+      {.request = {.moments = true, .hist_period = 2}, .deliver = [](const auto&) {}});
+  const auto b =
+      relu->add_tap({.request = {.tensors = true, .period = 2}, .deliver = [](const auto&) {}});
+  for (int i = 0; i < 2; ++i) {
+    const auto due = relu->due_taps(Mode::training);
+    ASSERT_TRUE(due);
+    EXPECT_TRUE(due->moments && due->tensors && due->hist_period == 1);
+  }
+  relu->serve_taps({}, torch::randn({2, 2}),
+                   ActivationStatistics{1, 2, std::vector<std::int64_t>(40)});
+  const auto due = relu->due_taps(Mode::training);
+  EXPECT_TRUE(due->moments && !due->tensors && due->hist_period == 0);
+  EXPECT_FALSE(relu->due_taps(Mode::evaluation));
+}
+
+TEST(Tap, measures_any_layout_alike) {
+  const Tensor x = torch::randn({8, 3, 5, 7}) * 3;
+  const auto expected = measure_activation(x, true);
+  const auto last = measure_activation(x.contiguous(torch::MemoryFormat::ChannelsLast), true);
+  const auto strided = measure_activation(torch::cat({x, x}, 1).narrow(1, 3, 3), true);
+  EXPECT_EQ(last.hist, expected.hist);
+  EXPECT_EQ(strided.hist, expected.hist);
+  EXPECT_NEAR(last.mean, expected.mean, 1e-7);
+  EXPECT_NEAR(last.std, expected.std, 1e-7);
+}
+
+}  // namespace
+}  // namespace fatwood
