@@ -52,15 +52,14 @@ TEST(ClipGradients, bounds_the_joint_norm) {
 TEST(AccumulateGradients, of_all_batches_is_one_step_of_the_whole) {
   Learner whole = tiny_learner(), parts = tiny_learner({std::make_shared<AccumulateGradients>(4)});
   {
-    Run& run = whole.run();
-    const Batch batch{
-        torch::cat({run.loaders.train->get(0, 0).x.clone(), run.loaders.train->get(0, 1).x.clone(),
-                    run.loaders.train->get(0, 2).x.clone(),
-                    run.loaders.train->get(0, 3).x.clone()}),
-        torch::cat({run.loaders.train->get(0, 0).y.clone(), run.loaders.train->get(0, 1).y.clone(),
-                    run.loaders.train->get(0, 2).y.clone(),
-                    run.loaders.train->get(0, 3).y.clone()})};
-    torch::cross_entropy_loss(run.model->forward(batch.x), batch.y).backward();
+    auto& run = whole.run();
+    std::vector<Tensor> x, y;
+    for (std::int64_t i = 0; i < 4; ++i) {
+      const Batch batch = run.loaders.train->get(0, i);
+      x.push_back(batch.x);
+      y.push_back(batch.y);
+    }
+    torch::cross_entropy_loss(run.model->forward(torch::cat(x)), torch::cat(y)).backward();
     run.optimizer->step();
   }
   parts.fit(1);

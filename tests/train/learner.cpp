@@ -152,7 +152,7 @@ TEST(Learner, an_error_passes_through_after_every_cleanup) {
   for (const std::string where :
        {"before_fit", "before_epoch", "before_batch", "after_loss", "cleanup_batch"}) {
     std::vector<std::string> log;
-    const auto fail = [&where](const std::string& event, Run&) {
+    const auto fail = [&where](const std::string& event, auto&) {
       if (event == where) throw std::runtime_error("broken");
     };
     Learner learner = tiny_learner(
@@ -172,7 +172,7 @@ TEST(Learner, an_error_passes_through_after_every_cleanup) {
 TEST(Learner, can_fit_again_after_an_error) {
   std::vector<std::string> log;
   bool broken = true;
-  const auto fail = [&broken](const std::string& event, Run&) {
+  const auto fail = [&broken](const std::string& event, auto&) {
     if (broken && event == "after_loss") throw std::runtime_error("broken");
   };
   Learner learner = tiny_learner({std::make_shared<Scribe>(log, fail)});

@@ -10,7 +10,7 @@ namespace {
 
 TEST(OneCycle, rises_to_the_base_rate_and_falls_to_almost_nothing) {
   const SchedulePtr schedule = one_cycle({.total_steps = 354});
-  EXPECT_DOUBLE_EQ(schedule->lr(0, 0.01), 0.01 / 25);
+  EXPECT_NEAR(schedule->lr(0, 0.01), 0.01 / 25, 1e-17);
   EXPECT_NEAR(schedule->lr(105, 0.01), 0.01, 1e-6);
   EXPECT_NEAR(schedule->lr(353, 0.01), 0.01 / 25 / 1e4, 1e-15);
   EXPECT_DOUBLE_EQ(*schedule->momentum(0), 0.95);

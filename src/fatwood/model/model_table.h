@@ -10,8 +10,8 @@ namespace fatwood {
 
 /// What a data set asks of a network, and how wide to make it.
 struct ModelOptions {
-  std::int64_t c_in = 1;          ///< channels of the images
-  std::int64_t n_outputs = 10;    ///< classes
+  std::int64_t c_in = 1;               ///< channels of the images
+  std::int64_t n_outputs = 10;         ///< classes
   std::vector<std::int64_t> nfs = {};  ///< features per block; empty: the model's own
 };
 

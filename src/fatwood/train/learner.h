@@ -13,12 +13,12 @@ namespace fatwood {
 struct LearnerOptions {
   LayerPtr model = {};
   Loaders loaders = {};
-  OptimizerPtr optimizer = {};              ///< null: AdamW with PyTorch's defaults
-  LossFunction loss_function = {};          ///< null: cross-entropy
-  Callbacks callbacks = {};                 ///< for every fit
+  OptimizerPtr optimizer = {};         ///< null: AdamW with PyTorch's defaults
+  LossFunction loss_function = {};     ///< null: cross-entropy
+  Callbacks callbacks = {};            ///< for every fit
   torch::Device device = torch::kCPU;  ///< where `DevicePlacement` puts things
   std::uint64_t seed = 0;              ///< recorded; the loaders carry their own
-  std::string name = {};                    ///< for rows: "residual_cnn"
+  std::string name = {};               ///< for rows: "residual_cnn"
 };
 
 /// How a fit ended.

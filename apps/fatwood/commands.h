@@ -1,0 +1,25 @@
+// The program's commands: each adds its options to the parser and says what to run. A command turns
+// options into a library call and its result into an exit code, nothing else.
+#pragma once
+
+#include <functional>
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace fatwood::cli {
+
+/// Set by the command that was chosen; returns the exit code. Errors are thrown and dealt with in
+/// main.
+using Action = std::function<int()>;
+
+void add_train(CLI::App& app, Action& action);
+void add_summary(CLI::App& app, Action& action);
+void add_models(CLI::App& app, Action& action);
+
+/// What `--version` prints: fatwood's version, LibTorch's, instruction set, threads.
+std::string version_text();
+
+}  // namespace fatwood::cli

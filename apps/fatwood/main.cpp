@@ -1,0 +1,59 @@
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include <fatwood/core/error.h>
+
+#include "commands.h"
+#include "torch_errors.h"
+
+namespace {
+
+int report(std::string_view kind, std::string_view message, int code) {
+  std::fprintf(stderr, "fatwood: %.*s error: %.*s\n", static_cast<int>(kind.size()), kind.data(),
+               static_cast<int>(message.size()), message.data());
+  return code;
+}
+
+constexpr const char* kFooter =
+    "Examples:\n"
+    "  fatwood train                                the residual network, three epochs\n"
+    "  fatwood train --model deeper_cnn --epochs 5 --lr 0.02 --output runs/deeper\n"
+    "  fatwood summary --model residual_cnn         what each layer does and costs\n"
+    "Exit codes: 0 done, 2 usage, 3 data, 4 model, 5 files or network, 6 diverged, 130 "
+    "interrupted,\n"
+    "143 terminated, 1 anything else. docs/errors.md says more.";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using fatwood::Error;
+  using fatwood::ErrorKind;
+  CLI::App app("fatwood: trains small vision networks, fast, from C++", "fatwood");
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  app.fallthrough(false);
+  app.set_version_flag("--version", fatwood::cli::version_text);
+  fatwood::cli::Action action;
+  fatwood::cli::add_train(app, action);
+  fatwood::cli::add_summary(app, action);
+  fatwood::cli::add_models(app, action);
+  try {
+    app.parse(argc, argv);
+    return action();
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return report("usage", std::string(error.what()) + " (fatwood --help)",
+                  static_cast<int>(ErrorKind::usage));
+  } catch (const Error& error) {
+    return report(name_of(error.kind()), error.what(), error.exit_code());
+  } catch (const std::bad_alloc&) {
+    return report("io", "[memory] not enough; a smaller --batch-size may help",
+                  static_cast<int>(ErrorKind::io));
+  } catch (const std::exception& error) {
+    return report("internal", fatwood::cli::without_backtrace(error),
+                  static_cast<int>(ErrorKind::internal));
+  }
+}

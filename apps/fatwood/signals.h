@@ -1,0 +1,30 @@
+// Ctrl-C and its kin as a stop request: the first asks the run to end after the step in hand, a
+// second ends the process at once.
+#pragma once
+
+#include <atomic>
+#include <stop_token>
+#include <thread>
+
+namespace fatwood::cli {
+
+/// While one lives, SIGINT, SIGTERM and SIGHUP are waited for on a thread of their own. Make it
+/// before any other thread starts, since threads inherit what is blocked.
+class SignalWatcher {
+ public:
+  SignalWatcher();
+  ~SignalWatcher();
+  SignalWatcher(const SignalWatcher&) = delete;
+  SignalWatcher& operator=(const SignalWatcher&) = delete;
+
+  std::stop_token token() const { return source_.get_token(); }
+  /// The signal that came first; 0 for none.
+  int received() const { return received_; }
+
+ private:
+  std::stop_source source_;
+  std::atomic<int> received_ = 0;
+  std::jthread thread_;
+};
+
+}  // namespace fatwood::cli

@@ -1,0 +1,83 @@
+#include <cstdio>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <torch/torch.h>
+
+#include <fatwood/core/error.h>
+#include <fatwood/inspect/summary.h>
+#include <fatwood/model/model_table.h>
+
+#include "commands.h"
+
+namespace fatwood::cli {
+namespace {
+
+struct SummaryOptions {
+  std::string model = "residual_cnn";
+  std::vector<std::int64_t> nfs;
+  std::string input = "1x28x28";
+  std::int64_t batch_size = 512;
+  std::int64_t num_classes = 10;
+  bool compat = false;
+  bool shapes = false;
+};
+
+// "1x28x28" → {1, 28, 28}
+std::vector<std::int64_t> parse_shape(const std::string& text) {
+  std::vector<std::int64_t> shape;
+  std::size_t at = 0;
+  const auto fail = [&text] {
+    throw Error(ErrorKind::usage, "summary",
+                "--input \"" + text + "\", wanted CxHxW, as in 1x28x28");
+  };
+  while (at <= text.size()) {
+    const std::size_t end = std::min(text.find('x', at), text.size());
+    const std::string part = text.substr(at, end - at);
+    if (part.empty() || part.size() > 6 ||
+        part.find_first_not_of("0123456789") != std::string::npos)
+      fail();
+    shape.push_back(std::stoll(part));
+    if (shape.back() < 1) fail();
+    at = end + 1;
+  }
+  if (shape.size() != 3) fail();
+  return shape;
+}
+
+int run(const SummaryOptions& options) {
+  std::vector<std::int64_t> shape = parse_shape(options.input);
+  if (options.batch_size < 1) {
+    throw Error(ErrorKind::usage, "summary",
+                "--batch-size " + std::to_string(options.batch_size) + ", wanted 1 or more");
+  }
+  const LayerPtr model = build_model(
+      options.model, {.c_in = shape[0], .n_outputs = options.num_classes, .nfs = options.nfs});
+  shape.insert(shape.begin(), options.batch_size);
+  const Summary summary = summarize(*model, torch::zeros(shape));
+  const SummaryForm form = options.shapes   ? SummaryForm::shapes
+                           : options.compat ? SummaryForm::page
+                                            : SummaryForm::full;
+  std::fputs(to_markdown(summary, form).c_str(), stdout);
+  return 0;
+}
+
+}  // namespace
+
+void add_summary(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<SummaryOptions>();
+  CLI::App* command =
+      app.add_subcommand("summary", "Show what each layer of a network does and costs");
+  SummaryOptions& o = *options;
+  command->add_option("--model", o.model, "Network; `fatwood models` lists them")
+      ->capture_default_str();
+  command->add_option("--nfs", o.nfs, "Features per block, e.g. 8,16,32,64,128")->delimiter(',');
+  command->add_option("--input", o.input, "Image shape, CxHxW")->capture_default_str();
+  command->add_option("--batch-size", o.batch_size, "Images")->capture_default_str();
+  command->add_option("--num-classes", o.num_classes, "Outputs")->capture_default_str();
+  auto* compat = command->add_flag("--compat", o.compat, "The page's columns, with its MFlops");
+  command->add_flag("--shapes", o.shapes, "The page's columns without MFlops")->excludes(compat);
+  command->callback([options, &action] { action = [options] { return run(*options); }; });
+}
+
+}  // namespace fatwood::cli

@@ -1,0 +1,135 @@
+#include <map>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+
+#include <fatwood/core/error.h>
+#include <fatwood/recipes/train_run.h>
+
+#include "commands.h"
+#include "console.h"
+#include "signals.h"
+
+namespace fatwood::cli {
+namespace {
+
+int run(const TrainRunOptions& options) {
+  SignalWatcher signals;
+  const auto console = std::make_shared<Console>();
+  const TrainRunResult result =
+      train_run(options, {.stop = signals.token(),
+                          .sinks = {console},
+                          .say = [&console](std::string_view line) { console->say(line); }});
+  if (!result.fit.completed()) console->say(result.fit.status + ": " + result.fit.reason);
+  if (result.fit.status == "interrupted") return 128 + signals.received();
+  if (result.fit.status == "diverged") return static_cast<int>(ErrorKind::diverged);
+  return 0;
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<TrainRunOptions>();
+  CLI::App* command =
+      app.add_subcommand("train", "Train a network on FashionMNIST and leave a run folder");
+  command->set_config("--config", "",
+                      "Read options from a file of lines `lr = 0.01`; the command line wins");
+  command->get_formatter()->column_width(34);
+  TrainRunOptions& o = *options;
+
+  command->add_option("--model", o.model, "Network; `fatwood models` lists them")
+      ->capture_default_str();
+  command->add_option("--nfs", o.nfs, "Features per block, e.g. 8,16,32,64,128")->delimiter(',');
+  command->add_option("--initial-checkpoint", o.initial_checkpoint,
+                      "Start from these weights (safetensors)");
+
+  const char* training = "Training";
+  command->add_option("--epochs", o.epochs, "Passes through the training images")
+      ->capture_default_str()
+      ->group(training);
+  command->add_option("--lr", o.lr, "Learning rate; the highest one of a cycle")
+      ->capture_default_str()
+      ->group(training);
+  command->add_option("--batch-size", o.batch_size, "Images per step")
+      ->capture_default_str()
+      ->group(training);
+  command->add_option("--seed", o.seed, "Of initial weights and batch order")
+      ->capture_default_str()
+      ->group(training);
+  command->add_option("--opt", o.opt, "adamw or sgd")->capture_default_str()->group(training);
+  command->add_option("--sched", o.sched, "onecycle, cosine, step, exponential or constant")
+      ->capture_default_str()
+      ->group(training);
+  command
+      ->add_option("--warmup-epochs", o.warmup_epochs,
+                   "Linear warm-up, for every schedule but onecycle")
+      ->capture_default_str()
+      ->group(training);
+  command->add_option("--weight-decay", o.weight_decay, "Decoupled for adamw")
+      ->capture_default_str()
+      ->group(training);
+  command->add_option("--momentum", o.momentum, "Of sgd")->capture_default_str()->group(training);
+  command->add_flag("--no-decay-norms{false}", o.decay_norms, "No weight decay on norms and biases")
+      ->group(training);
+  command->add_option("--clip-grad", o.clip_grad, "Bound on the gradients' joint norm; 0: none")
+      ->capture_default_str()
+      ->group(training);
+  command->add_option("--grad-accum-steps", o.grad_accum_steps, "Batches per optimiser step")
+      ->capture_default_str()
+      ->group(training);
+  command
+      ->add_option("--model-ema-decay", o.model_ema_decay,
+                   "Evaluate and keep averaged weights, e.g. 0.99; 0: no")
+      ->capture_default_str()
+      ->group(training);
+  command
+      ->add_option("--patience", o.patience,
+                   "Stop after more evaluations than this without a better loss; -1: never")
+      ->capture_default_str()
+      ->group(training);
+
+  const char* data = "Data";
+  command
+      ->add_option("--data", o.data,
+                   "Folder of the four FashionMNIST files; default: found or downloaded")
+      ->group(data);
+  command
+      ->add_flag("--no-shuffle{false}", o.shuffle,
+                 "Visit the images in the order in which they are stored")
+      ->group(data);
+  command
+      ->add_option("--holdout", o.holdout,
+                   "Evaluate on this share of the training images, not on the test images")
+      ->capture_default_str()
+      ->group(data);
+
+  const char* machine = "Machine";
+  command->add_option("--device", o.device, "auto, cpu or cuda")
+      ->capture_default_str()
+      ->group(machine);
+  command->add_option("--threads", o.threads, "0: as many as LibTorch takes")
+      ->capture_default_str()
+      ->group(machine);
+  command
+      ->add_flag("--deterministic", o.deterministic,
+                 "Refuse operators whose result depends on timing")
+      ->group(machine);
+
+  const char* record = "Record";
+  command->add_option("--output", o.output, "Run folder; default: runs/<date>-<model>")
+      ->group(record);
+  command->add_flag("--overwrite", o.overwrite, "Replace the run that the folder holds")
+      ->group(record);
+  static const std::map<std::string, StatsLevel> kLevels{
+      {"off", StatsLevel::off}, {"moments", StatsLevel::moments}, {"all", StatsLevel::all}};
+  command
+      ->add_option("--stats", o.stats,
+                   "Activation statistics: off, moments (histograms at every 8th step), all")
+      ->transform(CLI::CheckedTransformer(kLevels))
+      ->default_str("moments")
+      ->group(record);
+
+  command->callback([options, &action] { action = [options] { return run(*options); }; });
+}
+
+}  // namespace fatwood::cli

@@ -1,0 +1,123 @@
+// The options of a training run: what can be wrong with them, and their form in args.json.
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+
+#include <nlohmann/json.hpp>
+#include <torch/torch.h>
+
+#include <fatwood/core/error.h>
+#include <fatwood/model/model_table.h>
+#include <fatwood/recipes/train_run.h>
+
+namespace fatwood {
+namespace {
+
+void fail(const std::string& option, const std::string& found, const std::string& wanted) {
+  throw Error(ErrorKind::usage, "train", "--" + option + " " + found + ", wanted " + wanted);
+}
+
+void want_count(const char* option, std::int64_t value, std::int64_t least) {
+  if (value < least) fail(option, std::to_string(value), std::to_string(least) + " or more");
+}
+
+void want_positive(const char* option, double value) {
+  if (!(std::isfinite(value) && value > 0))
+    fail(option, std::to_string(value), "a finite number above 0");
+}
+
+void want_at_least_zero(const char* option, double value) {
+  if (!(std::isfinite(value) && value >= 0))
+    fail(option, std::to_string(value), "a finite number of 0 or more");
+}
+
+void want_below_one(const char* option, double value) {
+  if (!(value >= 0 && value < 1)) fail(option, std::to_string(value), "0 or more and below 1");
+}
+
+void want_one_of(const char* option, const std::string& value,
+                 std::initializer_list<const char*> known) {
+  std::string list;
+  for (const char* name : known) {
+    if (value == name) return;
+    if (!list.empty()) list += ", ";
+    list += name;
+  }
+  fail(option, "\"" + value + "\"", "one of " + list);
+}
+
+const char* name_of(StatsLevel level) {
+  switch (level) {
+    case StatsLevel::off:
+      return "off";
+    case StatsLevel::moments:
+      return "moments";
+    case StatsLevel::all:
+      return "all";
+  }
+  return "off";
+}
+
+}  // namespace
+
+void check(const TrainRunOptions& options) {
+  find_model(options.model);
+  want_count("epochs", options.epochs, 1);
+  want_count("batch-size", options.batch_size, 1);
+  want_count("grad-accum-steps", options.grad_accum_steps, 1);
+  want_count("threads", options.threads, 0);
+  want_count("patience", options.patience, -1);
+  for (const std::int64_t features : options.nfs) want_count("nfs", features, 1);
+  want_positive("lr", options.lr);
+  want_at_least_zero("weight-decay", options.weight_decay);
+  want_at_least_zero("clip-grad", options.clip_grad);
+  want_at_least_zero("warmup-epochs", options.warmup_epochs);
+  want_below_one("momentum", options.momentum);
+  want_below_one("model-ema-decay", options.model_ema_decay);
+  want_below_one("holdout", options.holdout);
+  want_one_of("opt", options.opt, {"adamw", "sgd"});
+  want_one_of("sched", options.sched, {"onecycle", "cosine", "step", "exponential", "constant"});
+  want_one_of("device", options.device, {"auto", "cpu", "cuda"});
+}
+
+torch::Device choose_device(const std::string& name) {
+  const bool cuda = torch::cuda::is_available();
+  if (name == "cuda" && !cuda) {
+    throw Error(ErrorKind::usage, "device",
+                "cuda, but this LibTorch and machine offer none; wanted auto or cpu");
+  }
+  if (name != "auto" && name != "cpu" && name != "cuda") {
+    throw Error(ErrorKind::usage, "device", "\"" + name + "\", wanted auto, cpu or cuda");
+  }
+  return name == "cuda" || (name == "auto" && cuda) ? torch::kCUDA : torch::kCPU;
+}
+
+nlohmann::json to_json(const TrainRunOptions& options) {
+  nlohmann::json json{{"model", options.model},
+                      {"epochs", options.epochs},
+                      {"lr", options.lr},
+                      {"batch-size", options.batch_size},
+                      {"seed", options.seed},
+                      {"opt", options.opt},
+                      {"sched", options.sched},
+                      {"warmup-epochs", options.warmup_epochs},
+                      {"weight-decay", options.weight_decay},
+                      {"momentum", options.momentum},
+                      {"decay-norms", options.decay_norms},
+                      {"clip-grad", options.clip_grad},
+                      {"grad-accum-steps", options.grad_accum_steps},
+                      {"model-ema-decay", options.model_ema_decay},
+                      {"patience", options.patience},
+                      {"device", options.device},
+                      {"threads", options.threads},
+                      {"shuffle", options.shuffle},
+                      {"holdout", options.holdout},
+                      {"deterministic", options.deterministic},
+                      {"stats", name_of(options.stats)}};
+  if (!options.nfs.empty()) json["nfs"] = options.nfs;
+  if (options.data) json["data"] = options.data->string();
+  if (options.initial_checkpoint) json["initial-checkpoint"] = options.initial_checkpoint->string();
+  return json;
+}
+
+}  // namespace fatwood

@@ -1,0 +1,81 @@
+// train_run: a whole training run on FashionMNIST, from the data to a run folder. What `fatwood
+// train` calls.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <fatwood/train/learner.h>
+#include <fatwood/train/recorder.h>
+
+namespace fatwood {
+
+/// Which activation statistics a run keeps.
+enum class StatsLevel {
+  off,
+  moments,  ///< mean and deviation at every step, histograms at every 8th
+  all,      ///< histograms at every step
+};
+
+struct TrainRunOptions {
+  std::string model = "residual_cnn";
+  std::vector<std::int64_t> nfs = {};  ///< features per block; empty: the model's own
+  std::int64_t epochs = 3;
+  double lr = 1e-2;
+  std::int64_t batch_size = 512;
+  std::uint64_t seed = 42;
+  std::string opt = "adamw";       ///< or "sgd"
+  std::string sched = "onecycle";  ///< "cosine", "step", "exponential", "constant"
+  double warmup_epochs = 0;        ///< linear warm-up before every schedule but onecycle
+  double weight_decay = 1e-2;
+  double momentum = 0.9;    ///< of sgd
+  bool decay_norms = true;  ///< false: no weight decay on norms and biases
+  double clip_grad = 0;     ///< joint norm of the gradients; 0: no clipping
+  std::int64_t grad_accum_steps = 1;
+  double model_ema_decay = 0;  ///< 0: no averaged weights
+  std::int64_t patience =
+      -1;  ///< evaluations without a better loss that are borne; -1: no early stop
+  std::string device = "auto";  ///< "cpu", "cuda"
+  int threads = 0;              ///< 0: LibTorch's default
+  bool shuffle = true;
+  double holdout = 0;  ///< share of the training images to evaluate on instead of the test images
+  bool deterministic = false;
+  StatsLevel stats = StatsLevel::moments;
+  std::optional<std::filesystem::path> data = {};                ///< folder of the four files
+  std::optional<std::filesystem::path> initial_checkpoint = {};  ///< weights to start from
+  std::filesystem::path output = {};  ///< run folder; empty: runs/<date>-<model>
+  bool overwrite = false;
+};
+
+struct TrainRunResult {
+  FitResult fit;
+  std::filesystem::path folder;
+  std::shared_ptr<Recorder> recorder;
+};
+
+/// What the caller hangs into the run.
+struct TrainRunHooks {
+  std::stop_token stop = {};
+  std::vector<RowSinkPtr> sinks = {};  ///< displays; the run folder's files come by themselves
+  std::function<void(std::string_view)> say = {};  ///< a line for the user before training starts
+};
+
+/// Checks every option and loads the data before anything is written. Throws Error of the kind that
+/// fits.
+TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& hooks = {});
+
+/// Throws Error{usage} naming the first option that cannot be.
+void check(const TrainRunOptions& options);
+
+/// "auto", "cpu" or "cuda". Throws Error{usage} for another name, or for cuda where there is none.
+torch::Device choose_device(const std::string& name);
+
+/// `args.json`'s "options", under the command line's names.
+nlohmann::json to_json(const TrainRunOptions& options);
+
+}  // namespace fatwood

@@ -1,0 +1,155 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <optional>
+#include <system_error>
+
+#include <nlohmann/json.hpp>
+
+#include <fatwood/core/error.h>
+#include <fatwood/core/rows_io.h>
+#include <fatwood/core/text.h>
+#include <fatwood/io/file.h>
+#include <fatwood/train/run_folder.h>
+
+namespace fatwood {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kLock = "run.lock";
+constexpr std::array kFiles{"args.json",    "rows.jsonl",       "summary.csv", "model.safetensors",
+                            "summary.json", "predictions.json", "report.html"};
+
+bool is_run(const fs::path& path) {
+  return fs::exists(path / "args.json") || fs::exists(path / "rows.jsonl");
+}
+
+bool holds_anything(const fs::path& path) {
+  return std::any_of(
+      fs::directory_iterator(path), fs::directory_iterator(),
+      [](const fs::directory_entry& entry) { return entry.path().filename() != kLock; });
+}
+
+// A row a line: epoch, the training pass's metrics, the evaluation pass's, rate and times.
+class SummaryCsv {
+ public:
+  SummaryCsv(const fs::path& path, const RunRow& run)
+      : file_(path), has_eval_(run.eval_batches > 0) {
+    for (const MetricInfo& metric : run.metrics) names_.push_back(metric.name);
+    // Loss first, as anyone reads it.
+    std::stable_partition(names_.begin(), names_.end(),
+                          [](const std::string& name) { return name == "loss"; });
+    std::string heading = "epoch";
+    for (const std::string& name : names_) heading += ",train_" + name;
+    for (const std::string& name : names_) heading += ",eval_" + name;
+    if (file_.length() == 0) file_.append_line(heading + ",lr,train_s,eval_s,elapsed_s");
+  }
+
+  void add(const EpochRow& row) {
+    if (row.mode == Mode::training) train_ = row;
+    if (row.mode == Mode::training && has_eval_) return;
+    std::string line = std::to_string(row.epoch);
+    const EpochRow* eval = row.mode == Mode::evaluation ? &row : nullptr;
+    append_metrics(line, train_ ? &*train_ : nullptr);
+    append_metrics(line, eval);
+    line += "," + number(row.lr);
+    line += "," + (train_ ? fixed(train_->duration_s, 3) : "");
+    line += "," + (eval ? fixed(eval->duration_s, 3) : "");
+    file_.append_line(line + "," + fixed(row.elapsed_s, 3));
+  }
+
+ private:
+  static std::string number(double value) {
+    if (!std::isfinite(value)) return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+    return nlohmann::json(value).dump();  // the shortest text that reads back as the same number
+  }
+
+  void append_metrics(std::string& line, const EpochRow* row) const {
+    for (const std::string& name : names_) {
+      line += ",";
+      if (!row) continue;
+      for (const auto& [known, value] : row->metrics) {
+        if (known == name) line += number(value);
+      }
+    }
+  }
+
+  AppendFile file_;
+  bool has_eval_;
+  std::vector<std::string> names_;
+  std::optional<EpochRow> train_;
+};
+
+class RowFiles : public RowSink {
+ public:
+  RowFiles(const RunFolder& folder, std::shared_ptr<FileLock> lock)
+      : lock_(std::move(lock)),
+        rows_(folder.file("rows.jsonl")),
+        csv_path_(folder.file("summary.csv")) {}
+
+  void begin(const RunRow& row) override {
+    rows_.append_line(to_json_line(row));
+    csv_.emplace(csv_path_, row);
+  }
+  void batch(const BatchRow& row) override {
+    if (row.mode == Mode::training) rows_.append_line(to_json_line(row));
+  }
+  void stats(const StatsRow& row) override { rows_.append_line(to_json_line(row)); }
+  void epoch(const EpochRow& row) override {
+    rows_.append_line(to_json_line(row));
+    if (csv_) csv_->add(row);
+  }
+  void event(const EventRow& row) override { rows_.append_line(to_json_line(row)); }
+  void end(const EndRow& row) override {
+    rows_.append_line(to_json_line(row));
+    rows_.sync();
+  }
+
+ private:
+  std::shared_ptr<FileLock> lock_;
+  AppendFile rows_;
+  fs::path csv_path_;
+  std::optional<SummaryCsv> csv_;
+};
+
+}  // namespace
+
+RunFolder::RunFolder(fs::path path, bool overwrite) : path_(std::move(path)) {
+  const auto refuse = [this](const std::string& what) {
+    throw Error(ErrorKind::usage, "run_folder", path_.string() + ": " + what);
+  };
+  try {
+    if (fs::exists(path_) && !fs::is_directory(path_)) refuse("is not a folder");
+    const bool existed = fs::exists(path_);
+    if (existed && !is_run(path_) && holds_anything(path_))
+      refuse("holds other files, wanted a new or empty folder");
+    fs::create_directories(path_);
+    try {
+      lock_ = std::make_shared<FileLock>(path_ / kLock);
+    } catch (...) {
+      if (!existed) fs::remove(path_);
+      throw;
+    }
+    if (!is_run(path_)) return;
+    if (!overwrite) refuse("holds a run; choose another --output, or --overwrite it");
+    for (const char* name : kFiles) fs::remove(path_ / name);
+    remove_temporaries(path_);
+  } catch (const fs::filesystem_error& error) {
+    throw Error(ErrorKind::io, "run_folder", path_.string() + ": " + error.code().message());
+  }
+}
+
+void RunFolder::write_args(const nlohmann::json& args) {
+  write_json("args.json", args);
+}
+
+void RunFolder::write_json(const std::string& name, const nlohmann::json& json) {
+  write_file(file(name), json.dump(1) + "\n");
+}
+
+std::shared_ptr<RowSink> RunFolder::rows() {
+  return std::make_shared<RowFiles>(*this, lock_);
+}
+
+}  // namespace fatwood
