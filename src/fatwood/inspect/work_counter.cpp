@@ -9,33 +9,43 @@ namespace {
 
 thread_local std::int64_t counted = 0;
 
-// The operator's inputs and outputs are those of its schema in native_functions.yaml.
-void count(const at::RecordFunction& function, at::ObserverContext*) {
+// What one entry of an operator's output costs. The inputs are there before the operator runs, the
+// outputs after it.
+struct Cost : at::ObserverContext {
+  explicit Cost(std::int64_t macs) : macs_per_output(macs) {}
+  std::int64_t macs_per_output;
+};
+
+// The inputs are those of the operator's schema in native_functions.yaml.
+std::unique_ptr<at::ObserverContext> before(const at::RecordFunction& function) {
   const std::string_view name = function.name();
-  const auto& in = function.inputs();
-  const auto& out = function.outputs();
-  const auto is_tensor = [](const auto& values, std::size_t i) {
-    return values.size() > i && values[i].isTensor();
-  };
-  if (name == "aten::convolution") {
-    if (!is_tensor(in, 1) || !is_tensor(out, 0)) return;
+  const auto in = function.inputs();
+  const auto is_tensor = [&in](std::size_t i) { return in.size() > i && in[i].isTensor(); };
+  if (name == "aten::convolution" && is_tensor(0) && is_tensor(1)) {
     const at::Tensor& weight = in[1].toTensor();
-    const bool transposed = in.size() > 6 && in[6].toBool();
-    const std::int64_t placed = transposed ? in[0].toTensor().numel() : out[0].toTensor().numel();
-    counted += placed * (weight.numel() / weight.size(0));
-  } else if (name == "aten::addmm" || name == "aten::baddbmm") {
-    if (is_tensor(in, 1) && is_tensor(out, 0))
-      counted += out[0].toTensor().numel() * in[1].toTensor().size(-1);
-  } else if (name == "aten::mm" || name == "aten::bmm") {
-    if (is_tensor(in, 0) && is_tensor(out, 0))
-      counted += out[0].toTensor().numel() * in[0].toTensor().size(-1);
+    const std::int64_t per_pixel = weight.numel() / weight.size(0);
+    const bool transposed = in.size() > 6 && in[6].isBool() && in[6].toBool();
+    if (!transposed) return std::make_unique<Cost>(per_pixel);
+    counted += in[0].toTensor().numel() * per_pixel;
+  } else if ((name == "aten::addmm" || name == "aten::baddbmm") && is_tensor(1)) {
+    return std::make_unique<Cost>(in[1].toTensor().size(-1));
+  } else if ((name == "aten::mm" || name == "aten::bmm") && is_tensor(0)) {
+    return std::make_unique<Cost>(in[0].toTensor().size(-1));
   }
+  return nullptr;
+}
+
+void after(const at::RecordFunction& function, at::ObserverContext* context) {
+  const auto* cost = static_cast<const Cost*>(context);
+  const auto out = function.outputs();
+  if (cost && !out.empty() && out[0].isTensor())
+    counted += out[0].toTensor().numel() * cost->macs_per_output;
 }
 
 }  // namespace
 
 WorkCounter::WorkCounter()
-    : handle_(at::addThreadLocalCallback(at::RecordFunctionCallback(nullptr, &count)
+    : handle_(at::addThreadLocalCallback(at::RecordFunctionCallback(&before, &after)
                                              .needsInputs(true)
                                              .needsOutputs(true)
                                              .scopes({at::RecordScope::FUNCTION}))) {
