@@ -1,3 +1,4 @@
+#include <cmath>
 #include <cstdio>
 
 #include <fatwood/core/text.h>
@@ -12,6 +13,7 @@ std::string with_commas(std::int64_t value) {
 }
 
 std::string fixed(double value, int decimals) {
+  if (std::isnan(value)) return "nan";  // never "-nan"
   char text[64];
   const int length = std::snprintf(text, sizeof text, "%.*f", decimals, value);
   if (length >= 0 && static_cast<std::size_t>(length) < sizeof text) return text;
