@@ -7,13 +7,11 @@
 namespace fatwood {
 namespace {
 
-TEST(NumberText, decimal_rounds_and_knows_what_is_no_number) {
-  EXPECT_EQ(decimal(0.5826, 3), "0.583");
-  EXPECT_EQ(decimal(-0.0001, 3), "0.000");
-  EXPECT_EQ(decimal(2, 0), "2");
-  EXPECT_EQ(decimal(std::numeric_limits<double>::quiet_NaN(), 3), "nan");
-  EXPECT_EQ(decimal(-std::numeric_limits<double>::infinity(), 3), "-inf");
-  EXPECT_EQ(decimal(std::numeric_limits<double>::max(), 1).size(), 311u);
+TEST(NumberText, short_number_is_as_short_as_four_digits_go) {
+  EXPECT_EQ(short_number(0.01), "0.01");
+  EXPECT_EQ(short_number(4e-8), "4e-08");
+  EXPECT_EQ(short_number(12.3456), "12.35");
+  EXPECT_EQ(short_number(std::numeric_limits<double>::quiet_NaN()), "nan");
 }
 
 TEST(NumberText, clock_text_has_hours_only_when_there_are_any) {

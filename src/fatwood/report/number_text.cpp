@@ -2,23 +2,18 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <cstdint>
 
+#include <fatwood/core/text.h>
 #include <fatwood/report/number_text.h>
 
 namespace fatwood {
 
-std::string decimal(double value, int decimals) {
-  if (std::isnan(value)) return "nan";
-  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-  // The largest double has 309 digits before the point.
-  std::array<char, 384> buffer;
-  decimals = std::clamp(decimals, 0, 60);
+std::string short_number(double value) {
+  if (!std::isfinite(value)) return fixed(value, 0);
+  std::array<char, 32> buffer;
   const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
-                                    std::chars_format::fixed, decimals);
-  std::string text(buffer.data(), result.ptr);
-  const bool zero = text.find_first_of("123456789") == std::string::npos;
-  return zero && text.front() == '-' ? text.substr(1) : text;
+                                    std::chars_format::general, 4);
+  return {buffer.data(), result.ptr};
 }
 
 std::string clock_text(double seconds) {

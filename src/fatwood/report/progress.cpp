@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <fatwood/core/table.h>
+#include <fatwood/core/text.h>
 #include <fatwood/report/number_text.h>
 #include <fatwood/report/progress.h>
 
@@ -37,7 +38,7 @@ std::string progress_text(double fraction, std::int64_t done, std::int64_t total
                           const std::string& comment) {
   const std::string left =
       fraction > 0 ? clock_text(elapsed_s * std::max(0.0, 1 - fraction) / fraction) : "?";
-  return decimal(100 * fraction, 2) + "% [" + std::to_string(done) + "/" + std::to_string(total) +
+  return fixed(100 * fraction, 2) + "% [" + std::to_string(done) + "/" + std::to_string(total) +
          " " + clock_text(elapsed_s) + "<" + left + (comment.empty() ? "" : " " + comment) + "]";
 }
 
@@ -107,7 +108,7 @@ void ProgressDisplay::epoch(const EpochRow& row) {
   if (row.mode == Mode::evaluation || eval_batches_ == 0) epochs_done_ = row.epoch + 1;
   std::string text = std::string(name_of(row.mode)) + " [" + std::to_string(batches_done_) + "/" +
                      std::to_string(batches_) + " " + clock_text(row.duration_s) + "]";
-  for (const auto& [name, value] : row.metrics) text += " " + name + " " + decimal(value, 3);
+  for (const auto& [name, value] : row.metrics) text += " " + name + " " + fixed(value, 3);
   // The batch bar of a finished training pass stands until the evaluation begins.
   if (epochs_done_ > row.epoch) batches_ = batches_done_ = 0;
   if (!terminal_.traits().redraws) plain_line(text);
@@ -176,7 +177,7 @@ std::string ProgressDisplay::epoch_text(double time) const {
 
 std::string ProgressDisplay::batch_text(double time) const {
   return progress_text(pass_fraction(), batches_done_, batches_, time - pass_start_s_,
-                       batches_done_ > 0 ? decimal(loss_, 3) : "");
+                       batches_done_ > 0 ? fixed(loss_, 3) : "");
 }
 
 std::vector<std::string> ProgressDisplay::lines(double time) const {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <fatwood/core/text.h>
 #include <fatwood/report/number_text.h>
 #include <fatwood/report/tables.h>
 
@@ -30,7 +31,7 @@ void EpochTable::add(const EpochRow& row) {
   for (const MetricInfo& metric : metrics_) {
     const auto value = std::find_if(row.metrics.begin(), row.metrics.end(),
                                     [&](const auto& pair) { return pair.first == metric.name; });
-    cells.push_back(value == row.metrics.end() ? "" : decimal(value->second, kDecimals));
+    cells.push_back(value == row.metrics.end() ? "" : fixed(value->second, kDecimals));
   }
   cells.push_back(std::to_string(row.epoch));
   cells.emplace_back(name_of(row.mode));
