@@ -7,7 +7,7 @@ namespace fatwood::cli {
 namespace {
 
 void print_line(const std::string& line) {
-  std::puts(line.c_str());
+  std::fputs(line.c_str(), stdout);
   std::fflush(stdout);
 }
 

@@ -1,12 +1,15 @@
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
 #include <fatwood/core/error.h>
 
 #include "commands.h"
+#include "config_file.h"
 #include "torch_errors.h"
 
 namespace {
@@ -15,6 +18,12 @@ int report(std::string_view kind, std::string_view message, int code) {
   std::fprintf(stderr, "fatwood: %.*s error: %.*s\n", static_cast<int>(kind.size()), kind.data(),
                static_cast<int>(message.size()), message.data());
   return code;
+}
+
+bool is_command(const CLI::App& app, const std::string& name) {
+  const auto commands = app.get_subcommands(/*filter=*/nullptr);
+  return std::any_of(commands.begin(), commands.end(),
+                     [&name](const CLI::App* c) { return c->get_name() == name; });
 }
 
 constexpr const char* kFooter =
@@ -41,7 +50,13 @@ int main(int argc, char** argv) {
   fatwood::cli::add_summary(app, action);
   fatwood::cli::add_models(app, action);
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> arguments = fatwood::cli::with_config_file({argv + 1, argv + argc});
+    if (!arguments.empty() && !arguments[0].starts_with('-') && !is_command(app, arguments[0])) {
+      throw Error(ErrorKind::usage, "fatwood",
+                  "no command \"" + arguments[0] + "\"; fatwood --help lists them");
+    }
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+    app.parse(std::move(arguments));
     return action();
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version

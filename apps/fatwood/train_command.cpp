@@ -115,6 +115,11 @@ void add_train(CLI::App& app, Action& action) {
                  "Refuse operators whose result depends on timing")
       ->group(machine);
 
+  // For --help: the file has become arguments by the time they are parsed (config_file.h).
+  command->add_option_function<std::string>(
+      "--config", [](const std::string&) {},
+      "Read options from a file of lines `lr = 0.01`; the command line wins");
+
   const char* record = "Record";
   command->add_option("--output", o.output, "Run folder; default: runs/<date>-<model>")
       ->group(record);

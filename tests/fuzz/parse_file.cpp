@@ -1,5 +1,5 @@
-// parse_file FORMAT IN OUT: reads IN as the library does and writes what it holds to OUT, which must
-// not appear when IN is wrong. FORMAT is idx1, idx3, gzip or safetensors. The program that
+// parse_file FORMAT IN OUT: reads IN as the library does and writes what it holds to OUT, which
+// must not appear when IN is wrong. FORMAT is idx1, idx3, gzip or safetensors. The program that
 // test_malformed.py sends its files to; exits as the main program does.
 #include <iostream>
 #include <string>

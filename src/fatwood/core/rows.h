@@ -66,8 +66,8 @@ struct StatsRow {
   Mode mode = Mode::training;
   std::int64_t step = 0;
   std::int64_t epoch = 0;
-  std::vector<double> mean;  ///< per layer
-  std::vector<double> std;   ///< per layer, unbiased
+  std::vector<double> mean = {};  ///< per layer
+  std::vector<double> std = {};   ///< per layer, unbiased
   std::vector<std::vector<std::int64_t>>
       hist;  ///< per layer, 40 counts of |x| over [0, 10]; empty when not due
 };
@@ -78,7 +78,7 @@ struct EpochRow {
   std::int64_t epoch = 0;
   std::int64_t step = 0;  ///< training steps done at its end
   std::int64_t size = 0;  ///< samples
-  MetricValues metrics;
+  MetricValues metrics = {};
   double lr = 0;  ///< at the end of the pass
   double duration_s = 0;
   double elapsed_s = 0;
@@ -93,8 +93,8 @@ struct EventRow {
 
 /// Last record. A run that was killed has none.
 struct EndRow {
-  std::string status;  ///< "completed", "interrupted", "cancelled", "diverged", "failed"
-  std::string reason;
+  std::string status = {};  ///< "completed", "interrupted", "cancelled", "diverged", "failed"
+  std::string reason = {};
   std::int64_t step = 0;
   double elapsed_s = 0;
 };

@@ -21,6 +21,10 @@ void want_count(const char* option, std::int64_t value, std::int64_t least) {
   if (value < least) fail(option, std::to_string(value), std::to_string(least) + " or more");
 }
 
+void want_at_most(const char* option, std::int64_t value, std::int64_t most) {
+  if (value > most) fail(option, std::to_string(value), std::to_string(most) + " or less");
+}
+
 void want_positive(const char* option, double value) {
   if (!(std::isfinite(value) && value > 0))
     fail(option, std::to_string(value), "a finite number above 0");
@@ -64,6 +68,7 @@ void check(const TrainRunOptions& options) {
   find_model(options.model);
   want_count("epochs", options.epochs, 1);
   want_count("batch-size", options.batch_size, 1);
+  want_at_most("batch-size", options.batch_size, 1'000'000);
   want_count("grad-accum-steps", options.grad_accum_steps, 1);
   want_count("threads", options.threads, 0);
   want_count("patience", options.patience, -1);

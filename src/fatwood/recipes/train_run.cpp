@@ -79,11 +79,11 @@ SchedulePtr make_schedule(const TrainRunOptions& options, std::int64_t batches) 
 }
 
 Callbacks make_callbacks(const TrainRunOptions& options, const TrainRunHooks& hooks,
-                         std::int64_t classes, std::int64_t batches,
+                         std::int64_t classes, const SchedulePtr& schedule,
                          const std::shared_ptr<Recorder>& recorder) {
   Callbacks callbacks{std::make_shared<DevicePlacement>(),
                       std::make_shared<StopOnDivergence>(),
-                      std::make_shared<Scheduling>(make_schedule(options, batches)),
+                      std::make_shared<Scheduling>(schedule),
                       Metrics::usual(classes),
                       recorder,
                       std::make_shared<StopOnRequest>(hooks.stop)};
@@ -159,6 +159,8 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
   const Summary summary =
       summarize(*model, loaders.train->get(0, 0).x);  // the network fits the images, or this throws
 
+  const SchedulePtr schedule = make_schedule(options, loaders.train->batches());
+
   RunFolder folder(options.output.empty() ? default_output(options) : options.output,
                    options.overwrite);
   folder.write_args(args_of(options, data, device));
@@ -177,8 +179,7 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
   Learner learner({.model = model,
                    .loaders = loaders,
                    .optimizer = make_optimizer(options, *model),
-                   .callbacks = make_callbacks(options, hooks, classes, loaders.train->batches(),
-                                               result.recorder),
+                   .callbacks = make_callbacks(options, hooks, classes, schedule, result.recorder),
                    .device = device,
                    .seed = options.seed,
                    .name = options.model});

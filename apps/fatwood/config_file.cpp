@@ -1,0 +1,74 @@
+#include "config_file.h"
+
+#include <algorithm>
+
+#include <CLI/CLI.hpp>
+
+#include <fatwood/core/error.h>
+#include <fatwood/io/file.h>
+
+namespace fatwood::cli {
+namespace {
+
+constexpr std::uint64_t kLargestFile = 1 << 20;
+
+// Takes `--config FILE` or `--config=FILE` out of the arguments.
+std::string take_config(std::vector<std::string>& arguments) {
+  for (auto at = arguments.begin(); at != arguments.end(); ++at) {
+    if (at->starts_with("--config=")) {
+      std::string path = at->substr(9);
+      arguments.erase(at);
+      return path;
+    }
+    if (*at == "--config" && at + 1 != arguments.end()) {
+      std::string path = *(at + 1);
+      arguments.erase(at, at + 2);
+      return path;
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+std::vector<std::string> with_config_file(std::vector<std::string> arguments) {
+  const std::string path = take_config(arguments);
+  if (path.empty()) return arguments;
+  const auto fail = [&path](const std::string& what) {
+    throw Error(ErrorKind::usage, "config", path + ": " + what);
+  };
+  std::string text;
+  try {
+    text = read_text_file(path, kLargestFile);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::usage, "config", error.what());
+  }
+  std::vector<std::string> from_file;
+  try {
+    std::istringstream stream(text);
+    for (const CLI::ConfigItem& item : CLI::ConfigINI().from_config(stream)) {
+      if (!item.parents.empty())
+        fail("[" + item.parents.front() + "], wanted lines `name = value` and no sections");
+      if (item.inputs.empty()) fail(item.name + " has no value");
+      const std::string& value = item.inputs.front();
+      if (item.inputs.size() > 1) {
+        std::string joined = value;
+        for (std::size_t i = 1; i < item.inputs.size(); ++i) joined += "," + item.inputs[i];
+        from_file.push_back("--" + item.name + "=" + joined);
+      } else if (value == "true") {
+        from_file.push_back("--" + item.name);
+      } else if (value != "false") {
+        from_file.push_back("--" + item.name + "=" + value);
+      }
+    }
+  } catch (const CLI::Error& error) {
+    fail(error.what());
+  }
+  // Behind the command, which is the first argument.
+  const auto behind_command =
+      arguments.begin() + std::min<std::ptrdiff_t>(1, std::ssize(arguments));
+  arguments.insert(behind_command, from_file.begin(), from_file.end());
+  return arguments;
+}
+
+}  // namespace fatwood::cli

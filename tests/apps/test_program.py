@@ -1,0 +1,257 @@
+"""The program from outside: its tables, its run folder, and what it says to bad input.
+
+Real training runs here are on a small data set in FashionMNIST's format, made by `tiny_mnist`.
+"""
+import gzip, json, os, pathlib, signal, struct, subprocess, time
+
+import numpy
+import pytest
+
+PROGRAM = os.environ["FATWOOD_PROGRAM"]
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def fatwood(*args, **options):
+    return subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True, timeout=120, **options)
+
+
+def idx(array):
+    return struct.pack(f">I{array.ndim}I", 0x0800 | array.ndim, *array.shape) + array.tobytes()
+
+
+@pytest.fixture(scope="module")
+def tiny_mnist(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    random = numpy.random.default_rng(0)
+    for part, count in (("train", 300), ("t10k", 70)):
+        labels = random.integers(0, 10, count, dtype=numpy.uint8)
+        images = random.integers(0, 60, (count, 28, 28), dtype=numpy.uint8)
+        images[numpy.arange(count), labels * 2 + 3, :] = 250  # a bright line whose height tells the class
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            (folder / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(idx(array)))
+    return folder
+
+
+def refused(result, code, *words):
+    """One error line of the kind, no signal, no traceback."""
+    assert result.returncode == code, result.stderr
+    errors = [line for line in result.stderr.splitlines() if " error: " in line]
+    assert len(errors) == 1 and errors[0].startswith("fatwood: "), result.stderr
+    for word in words:
+        assert word in errors[0], errors[0]
+    assert "frame #" not in result.stderr
+
+
+def test_version_names_itself_libtorch_instruction_set_and_threads():
+    lines = fatwood("--version").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["fatwood", "LibTorch", "instruction", "threads"]
+
+
+def test_models_lists_every_network_with_its_parameters():
+    rows = {line.split()[0]: line.split()[1] for line in fatwood("models").stdout.splitlines()[1:]}
+    assert rows == {
+        "cnn": "30,412",
+        "deeper_cnn": "110,156",
+        "residual_cnn": "321,438",
+        "double_conv_cnn": "309,012",
+        "resnet18": "11,175,370",
+    }
+
+
+def test_summary_compat_ends_with_the_pages_total():
+    result = fatwood("summary", "--model", "residual_cnn", "--compat")
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[-1] == "| Total | | | 321,438 | |"
+
+
+def test_help_teaches_every_command():
+    for args in (["--help"], ["train", "--help"], ["summary", "--help"]):
+        result = fatwood(*args)
+        assert result.returncode == 0 and len(result.stdout.splitlines()) > 8
+    assert "Examples:" in fatwood("--help").stdout
+
+
+def test_train_leaves_a_run_folder_and_prints_the_table(tiny_mnist, tmp_path):
+    run = tmp_path / "run"
+    result = fatwood("train", "--model", "cnn", "--epochs", 2, "--batch-size", 64, "--data", tiny_mnist, "--output", run)
+    assert result.returncode == 0, result.stderr
+    table = [line.split() for line in result.stdout.splitlines()]
+    assert table[0] == ["MulticlassAccuracy", "loss", "epoch", "train"]
+    assert [row[2:] for row in table[1:]] == [["0", "train"], ["0", "eval"], ["1", "train"], ["1", "eval"]]
+    assert "\x1b" not in result.stderr + result.stdout
+    rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+    assert rows[0]["type"] == "run" and rows[-1]["type"] == "end" and rows[-1]["status"] == "completed"
+    assert [row["step"] for row in rows if row["type"] == "batch"] == list(range(10))
+    assert sum(row["type"] == "stats" for row in rows) == 10
+    args = json.loads((run / "args.json").read_text())
+    assert args["options"]["batch-size"] == 64 and args["data"]["train"] == 300
+    assert len((run / "summary.csv").read_text().splitlines()) == 3
+    assert not list(run.glob("*.tmp*"))
+
+
+def test_the_same_seed_gives_the_same_weights_and_rows(tiny_mnist, tmp_path):
+    runs = []
+    for name in "ab":
+        run = tmp_path / name
+        assert fatwood("train", "--model", "residual_cnn", "--epochs", 1, "--batch-size", 50, "--data", tiny_mnist, "--output", run).returncode == 0
+        rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+        for row in rows:
+            row.pop("timing", None)
+        runs.append((rows, (run / "model.safetensors").read_bytes()))
+    assert runs[0] == runs[1]
+
+
+def test_holdout_leaves_the_test_images_alone(tiny_mnist, tmp_path):
+    fatwood("train", "--model", "cnn", "--epochs", 1, "--batch-size", 64, "--holdout", 0.2, "--data", tiny_mnist, "--output", tmp_path / "r")
+    args = json.loads((tmp_path / "r" / "args.json").read_text())
+    assert (args["data"]["train"], args["data"]["eval"]) == (240, 60)
+
+
+def test_options_come_from_a_file_and_the_command_line_wins(tiny_mnist, tmp_path):
+    config = tmp_path / "options.ini"
+    config.write_text("model = cnn\nepochs = 1\nbatch-size = 100\nlr = 0.5\n")
+    run = tmp_path / "r"
+    assert fatwood("train", "--config", config, "--lr", 0.003, "--data", tiny_mnist, "--output", run).returncode == 0
+    options = json.loads((run / "args.json").read_text())["options"]
+    assert (options["batch-size"], options["lr"]) == (100, 0.003)
+
+
+def test_a_run_that_is_there_is_refused_and_left_alone(tiny_mnist, tmp_path):
+    run = tmp_path / "r"
+    args = ("train", "--model", "cnn", "--epochs", 1, "--data", tiny_mnist, "--output", run)
+    assert fatwood(*args).returncode == 0
+    before = (run / "rows.jsonl").read_bytes()
+    refused(fatwood(*args), 2, "holds a run")
+    assert (run / "rows.jsonl").read_bytes() == before
+    assert fatwood(*args, "--overwrite").returncode == 0
+
+
+@pytest.mark.parametrize("signal_sent, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_the_run_after_the_step_and_keeps_the_rows(tiny_mnist, tmp_path, signal_sent, code):
+    run = tmp_path / "r"
+    process = subprocess.Popen(
+        [PROGRAM, "train", "--model", "cnn", "--epochs", "5000", "--data", str(tiny_mnist), "--output", str(run)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.time() + 60
+    while time.time() < deadline:
+        if (run / "rows.jsonl").exists() and (run / "rows.jsonl").read_text().count('"batch"') > 5:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal_sent)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+    assert rows[-1]["type"] == "end" and rows[-1]["status"] == "interrupted"
+    assert [row["step"] for row in rows if row["type"] == "batch"][-1] + 1 == rows[-1]["step"]
+    assert (run / "model.safetensors").exists()
+    assert stdout.startswith("MulticlassAccuracy")
+
+
+def test_a_diverging_run_stops_with_its_own_code(tiny_mnist, tmp_path):
+    result = fatwood("train", "--model", "cnn", "--opt", "sgd", "--sched", "constant", "--lr", 1e30, "--epochs", 3, "--batch-size", 64, "--data", tiny_mnist, "--output", tmp_path / "r")
+    assert result.returncode == 6, result.stderr
+    assert "diverged:" in result.stderr and "step" in result.stderr
+
+
+@pytest.mark.parametrize("args, code, words", [
+    ([], 2, ["subcommand"]),
+    (["fly"], 2, ["fly"]),
+    (["train", "--colour", "red"], 2, ["--colour"]),
+    (["train", "--model", "alexnet"], 2, ["alexnet", "residual_cnn"]),
+    (["train", "--lr", "nan"], 2, ["--lr", "nan"]),
+    (["train", "--lr", "-0.1"], 2, ["--lr", "-0.1"]),
+    (["train", "--lr", "fast"], 2, ["--lr"]),
+    (["train", "--epochs", "0"], 2, ["--epochs", "0"]),
+    (["train", "--batch-size", "0"], 2, ["--batch-size", "0"]),
+    (["train", "--batch-size", "9999999999999999999999"], 2, ["--batch-size"]),
+    (["train", "--holdout", "1"], 2, ["--holdout"]),
+    (["train", "--stats", "some"], 2, ["--stats"]),
+    (["train", "--opt", "lion"], 2, ["--opt", "adamw"]),
+    (["train", "--config", "/nowhere/options.ini"], 2, ["options.ini"]),
+    (["summary", "--input", "1x28"], 2, ["1x28", "CxHxW"]),
+    (["summary", "--input", "1x64x64", "--model", "cnn"], 4, ["(512, 10, 2, 2)", "wanted"]),
+    (["summary", "--nfs", "0"], 4, ["channels"]),
+])
+def test_bad_arguments_get_one_clear_error(args, code, words):
+    refused(fatwood(*args), code, *words)
+
+
+@pytest.mark.parametrize("args, code, words", [
+    (["--device", "cuda"], 2, ["cuda"]),
+    (["--output", "/proc/fatwood"], 5, ["/proc/fatwood"]),
+    (["--nfs", "4,4,4,4,4,4,4"], 0, []),
+    (["--nfs", "4,4"], 4, ["wanted"]),
+    (["--initial-checkpoint", "/nowhere/model.safetensors"], 5, ["/nowhere/model.safetensors"]),
+])
+def test_bad_surroundings_get_one_clear_error_and_leave_nothing(args, code, words, tiny_mnist, tmp_path):
+    output = [] if "--output" in args else ["--output", tmp_path / "r"]
+    result = fatwood("train", "--model", "cnn", "--epochs", 1, "--data", tiny_mnist, *output, *args)
+    if code == 0:
+        assert result.returncode == 0, result.stderr
+        return
+    if "cuda" in words and result.returncode == 0:
+        pytest.skip("this machine has a CUDA device")
+    refused(result, code, *words)
+    assert not (tmp_path / "r").exists()
+
+
+def damage(name, change):
+    def apply(folder):
+        path = folder / f"{name}.gz"
+        path.write_bytes(change(path.read_bytes()))
+    return apply
+
+
+def regzip(change):
+    return lambda packed: gzip.compress(change(gzip.decompress(packed)))
+
+
+@pytest.mark.parametrize("name, change, words", [
+    (FILES[0], lambda b: b[: len(b) // 2], []),
+    (FILES[0], lambda b: b"<!DOCTYPE html><html>Not found</html>", ["HTML"]),
+    (FILES[0], lambda b: b"", []),
+    (FILES[0], regzip(lambda b: b"\x00\x00\x08\x01" + b[4:]), ["0x00000801", "0x00000803"]),
+    (FILES[0], regzip(lambda b: b[:-100]), []),
+    (FILES[0], regzip(lambda b: b[:4] + b"\x7f\xff\xff\xff" + b[8:]), []),
+    (FILES[1], regzip(lambda b: b[:4] + struct.pack(">I", 299) + b[8:-1]), ["299", "300"]),
+    (FILES[1], regzip(lambda b: b[:-1] + b"\x0a"), ["10"]),
+    (FILES[3], lambda b: b[:-8], []),
+])
+def test_damaged_data_gets_one_clear_error_and_leaves_nothing(name, change, words, tiny_mnist, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for file in FILES:
+        (folder / f"{file}.gz").write_bytes((tiny_mnist / f"{file}.gz").read_bytes())
+    damage(name, change)(folder)
+    result = fatwood("train", "--epochs", 1, "--data", folder, "--output", tmp_path / "r")
+    refused(result, 3, name, *words)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_data_folder_that_lacks_files_is_named_with_them(tmp_path):
+    refused(fatwood("train", "--data", tmp_path, "--output", tmp_path / "r"), 3, str(tmp_path), FILES[0])
+    assert not (tmp_path / "r").exists()
+
+
+def test_progress_is_drawn_on_a_terminal_and_no_color_is_honoured(tiny_mnist, tmp_path):
+    import pty
+    for colour, environment in ((True, {}), (False, {"NO_COLOR": "1"})):
+        main, end = pty.openpty()
+        process = subprocess.Popen(
+            [PROGRAM, "train", "--model", "cnn", "--epochs", "1", "--batch-size", "32", "--data", str(tiny_mnist),
+             "--output", str(tmp_path / f"r{colour}")],
+            stdout=subprocess.PIPE, stderr=end, env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **environment})
+        os.close(end)
+        drawn = b""
+        while True:
+            try:
+                chunk = os.read(main, 65536)
+            except OSError:
+                break
+            if not chunk:
+                break
+            drawn += chunk
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert b"[10/10" in drawn or b"/10" in drawn
+        assert (b"\x1b[3" in drawn) == colour
