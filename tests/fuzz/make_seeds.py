@@ -1,0 +1,47 @@
+"""make_seeds.py FOLDER: the corpora that the libFuzzer targets start from, FOLDER/TARGET/NAME."""
+
+import json
+import pathlib
+import random
+import sys
+
+import malformed
+
+ROWS = [
+    {"type": "run", "format": 1, "model": "cnn", "epochs": 3, "batches": 118, "eval_batches": 20,
+     "batch_size": 512, "seed": 42, "layers": [{"name": "layers.0", "kind": "Conv"}],
+     "metrics": [{"name": "loss", "unit": "nats", "higher_is_better": False}]},
+    {"type": "batch", "step": 0, "epoch": 0, "batch": 0, "size": 512, "loss": 2.51, "lr": 0.0004,
+     "momentum": 0.95, "timing": {"elapsed_s": 0.31}},
+    {"type": "batch", "mode": "eval", "step": 0, "epoch": 0, "batch": 0, "loss": "nan"},
+    {"type": "stats", "step": 0, "epoch": 0, "mode": "train", "mean": [0.1, "inf"],
+     "std": [1, "-inf"], "hist": [[1, 2], [3]]},
+    {"type": "epoch", "epoch": 0, "mode": "eval", "step": 118, "size": 60000,
+     "metrics": {"accuracy": 0.8}, "lr": 0.009, "timing": {"duration_s": 9.1, "elapsed_s": 9.4}},
+    {"type": "event", "step": 94, "what": "note", "reason": "r"},
+    {"type": "end", "status": "completed", "reason": "", "step": 354,
+     "timing": {"elapsed_s": 31.2}},
+]
+
+
+def seeds():
+    random_ = random.Random(1)
+    for i in range(20):
+        dimensions = 1 + i % 4
+        yield "fuzz_idx", bytes([dimensions - 1]) + malformed.idx_file(random_, dimensions)
+        yield "fuzz_gzip", malformed.gzip_member(random_)
+        header, data = malformed.safetensors_parts(random_)
+        whole = malformed.safetensors_file(header, data)
+        yield "fuzz_safetensors", whole
+        yield "fuzz_safetensors_header", len(data).to_bytes(2, "little") + whole[8:-len(data)]
+    for _, whole in malformed.safetensors_by_hand():
+        yield "fuzz_safetensors", whole
+        yield "fuzz_safetensors_header", b"\x08\0" + whole[8:]
+    for row in ROWS:
+        yield "fuzz_rows", json.dumps(row).encode()
+
+
+for index, (target, data) in enumerate(seeds()):
+    folder = pathlib.Path(sys.argv[1]) / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / str(index)).write_bytes(data)
