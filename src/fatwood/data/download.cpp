@@ -112,6 +112,7 @@ std::optional<Finished> run(const std::string& url, const std::vector<std::strin
   Pipe output = open_pipe(url);
   Pipe errors = open_pipe(url);
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (const std::string& argument : command) {
     arguments.push_back(const_cast<char*>(argument.c_str()));  // execve's type, not its practice
   }

@@ -209,6 +209,7 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
 
 void check_names(const std::vector<SafetensorsEntry>& entries, const std::string& file) {
   std::vector<std::string_view> names;
+  names.reserve(entries.size());
   for (const SafetensorsEntry& entry : entries) names.push_back(entry.name);
   std::sort(names.begin(), names.end());
   const auto twice = std::adjacent_find(names.begin(), names.end());
@@ -242,6 +243,7 @@ void check_tokens(ByteView text, std::size_t limit, const std::string& file) {
 void check_layout(const std::vector<SafetensorsEntry>& entries, std::uint64_t data_bytes,
                   const std::string& file) {
   std::vector<const SafetensorsEntry*> by_place;
+  by_place.reserve(entries.size());
   for (const SafetensorsEntry& entry : entries) {
     const std::string where = file + ": " + printable(entry.name);
     const std::uint64_t wanted = tensor_bytes(entry.dtype, entry.shape, where);
