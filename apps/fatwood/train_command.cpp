@@ -32,8 +32,7 @@ void add_train(CLI::App& app, Action& action) {
   const auto options = std::make_shared<TrainRunOptions>();
   CLI::App* command =
       app.add_subcommand("train", "Train a network on FashionMNIST and leave a run folder");
-  command->set_config("--config", "",
-                      "Read options from a file of lines `lr = 0.01`; the command line wins");
+  command->option_defaults()->take_last();
   command->get_formatter()->column_width(34);
   TrainRunOptions& o = *options;
 
