@@ -18,7 +18,8 @@ void keep_freed_memory() {
       if (std::getenv(name)) return false;
     }
     constexpr int kGibibyte = 1 << 30;
-    mallopt(M_MMAP_THRESHOLD, kGibibyte);
+    constexpr int kMostOfOlderLibraries = 32 << 20;
+    if (mallopt(M_MMAP_THRESHOLD, kGibibyte) == 0) mallopt(M_MMAP_THRESHOLD, kMostOfOlderLibraries);
     mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
     mallopt(M_TOP_PAD, 64 << 20);
     return true;
