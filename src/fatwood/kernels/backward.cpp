@@ -273,10 +273,10 @@ class Backward {
 
     Value& in = *c.in;
     const bool input_norm_follows = !is_projection && in.norm && !in.gradient.data();
-    reduce_weight_gradient(c.shape, parts, c.tap_sums.data(), c.weight->value,
-                           in.affine ? in.scale.data() : nullptr,
-                           in.affine ? in.shift.data() : nullptr, c.weight->grad,
-                           input_norm_follows ? plan_.input_sums.data() : nullptr, parallel_);
+    reduce_weight_gradient(
+        c.shape, parts, c.tap_sums.data(), c.weight->value, in.affine ? in.scale.data() : nullptr,
+        in.affine ? in.shift.data() : nullptr, c.weight->grad,
+        input_norm_follows ? plan_.input_sums.data() : nullptr, plan_.reductions.data(), parallel_);
     if (!input_norm_follows) return;
     for (std::size_t i = 0; i < in.mean.size(); ++i) {
       finish_norm(in, i, plan_.input_sums[i * 2], plan_.input_sums[i * 2 + 1]);

@@ -128,55 +128,75 @@ void sum_taps(const ConvShape& conv, const GradientParts& parts, float* tap_sums
   }
 }
 
+namespace {
+
+/// G (taps, O rounded up) of one input channel, summed over the threads and, for image lanes, over
+/// the images.
+void gather_sums(const ConvShape& conv, const GradientParts& parts, int c, float* to) {
+  const int taps = conv.taps();
+  const int padded = round_up(conv.c_out, parts.lanes);
+  if (parts.channel_lanes) {
+    const int width = parts.vectors * parts.lanes;
+    for (int tile = 0; tile * width < padded; ++tile) {
+      const std::int64_t at = (static_cast<std::int64_t>(tile) * conv.c_in + c) * taps * width;
+      for (int k = 0; k < taps; ++k) {
+        float* row = to + static_cast<std::int64_t>(k) * padded + tile * width;
+        std::copy_n(parts.sums[0] + at + k * width, width, row);
+        for (int part = 1; part < parts.parts; ++part) {
+          const float* sums = parts.sums[part] + at + k * width;
+          for (int i = 0; i < width; ++i) row[i] += sums[i];
+        }
+      }
+    }
+    return;
+  }
+  for (int o = 0; o < conv.c_out; ++o) {
+    const std::int64_t at = (static_cast<std::int64_t>(o) * conv.c_in + c) * taps * parts.lanes;
+    for (int k = 0; k < taps; ++k) {
+      float sum = 0;
+      for (int part = 0; part < parts.parts; ++part) {
+        const float* sums = parts.sums[part] + at + k * parts.lanes;
+        for (int lane = 0; lane < parts.lanes; ++lane) sum += sums[lane];
+      }
+      to[static_cast<std::int64_t>(k) * padded + o] = sum;
+    }
+  }
+}
+
+}  // namespace
+
 void reduce_weight_gradient(const ConvShape& conv, const GradientParts& parts,
                             const float* tap_sums, const float* weight, const float* scale,
                             const float* shift, float* grad, double* input_sums,
-                            const ParallelFor& parallel) {
+                            float* const* scratch, const ParallelFor& parallel) {
   const int taps = conv.taps();
-  const int lanes = parts.lanes;
-  const int padded = round_up(conv.c_out, lanes);
-  const int width = parts.vectors * lanes;
+  const int padded = round_up(conv.c_out, parts.lanes);
   const std::int64_t per_output = static_cast<std::int64_t>(conv.c_in) * taps;
-  // G of one input channel's tap for output o, summed over the threads.
-  const auto sum_of = [&](int c, int k, int o) {
-    float sum = 0;
-    if (parts.channel_lanes) {
-      const std::int64_t at =
-          ((static_cast<std::int64_t>(o / width) * conv.c_in + c) * taps + k) * width + o % width;
-      for (int part = 0; part < parts.parts; ++part) sum += parts.sums[part][at];
-    } else {
-      const std::int64_t at = (o * per_output + c * taps + k) * lanes;
-      for (int part = 0; part < parts.parts; ++part) {
-        for (int lane = 0; lane < lanes; ++lane) sum += parts.sums[part][at + lane];
-      }
-    }
-    return sum;
-  };
-  parallel.for_each_part(conv.c_in, 1, [&](int, std::int64_t begin, std::int64_t end) {
+  parallel.for_each_part(conv.c_in, 1, [&](int part, std::int64_t begin, std::int64_t end) {
+    float* sums = scratch[part];
     for (int c = static_cast<int>(begin); c < static_cast<int>(end); ++c) {
+      gather_sums(conv, parts, c, sums);
       const float s = scale ? scale[c] : 1.0F;
       const float t = shift ? shift[c] : 0.0F;
       double sum = 0;
       double product = 0;
       for (int o = 0; o < conv.c_out; ++o) {
-        const float* w = weight + o * per_output + static_cast<std::int64_t>(c) * taps;
-        float* to = grad ? grad + o * per_output + static_cast<std::int64_t>(c) * taps : nullptr;
-        float sums = 0;
-        float products = 0;
+        const std::int64_t at = o * per_output + static_cast<std::int64_t>(c) * taps;
+        float of_tap = 0;
+        float of_product = 0;
         for (int k = 0; k < taps; ++k) {
-          const float g = sum_of(c, k, o);
-          const float of_tap =
-              tap_sums ? tap_sums[static_cast<std::int64_t>(k) * padded + o] : 0.0F;
-          if (to) to[k] = s * g + t * of_tap;
-          sums += w[k] * of_tap;
-          products += w[k] * g;
+          const float g = sums[k * padded + o];
+          const float total = tap_sums[k * padded + o];
+          if (grad) grad[at + k] = s * g + t * total;
+          of_tap += weight[at + k] * total;
+          of_product += weight[at + k] * g;
         }
-        sum += static_cast<double>(sums);
-        product += static_cast<double>(products);
+        sum += static_cast<double>(of_tap);
+        product += static_cast<double>(of_product);
       }
       if (input_sums) {
-        input_sums[c * 2] = sum;
-        input_sums[c * 2 + 1] = product;
+        input_sums[static_cast<std::ptrdiff_t>(c) * 2] = sum;
+        input_sums[static_cast<std::ptrdiff_t>(c) * 2 + 1] = product;
       }
     }
   });

@@ -200,6 +200,7 @@ class Planner {
     std::int64_t border_sums = 0;
     std::int64_t pooled = 0;
     std::int64_t spread = 0;
+    std::int64_t reduction = 0;
     std::size_t channels = 0;
     for (const auto& value : plan_.values) {
       channels = std::max(channels, static_cast<std::size_t>(value->shape.channels));
@@ -211,6 +212,7 @@ class Planner {
       turned = std::max(turned, plane * round_up(c.shape.c_out, plan_.lanes));
       sums = std::max(sums, c.sums_size);
       border_sums = std::max(border_sums, c.border_sums_size);
+      reduction = std::max(reduction, static_cast<std::int64_t>(c.tap_sums.size()));
     };
     for (const auto& convolution : plan_.convolutions) include(*convolution);
     for (const auto& junction : plan_.junctions) {
@@ -223,10 +225,12 @@ class Planner {
     const auto floats = [](std::int64_t n) { return Buffer<float>(static_cast<std::size_t>(n)); };
     for (int t = 0; t < std::max(1, plan_.options.threads); ++t) {
       plan_.memory.push_back({floats(stats), floats(turned), floats(sums), floats(border_sums),
-                              floats(pooled), floats(spread), std::vector<PartialMoments>(channels),
+                              floats(pooled), floats(spread), floats(reduction),
+                              std::vector<PartialMoments>(channels),
                               std::vector<double>(2 * channels)});
       plan_.sums.push_back(plan_.memory.back().sums.data());
       plan_.border_sums.push_back(plan_.memory.back().border_sums.data());
+      plan_.reductions.push_back(plan_.memory.back().reduction.data());
     }
     plan_.input_sums.resize(2 * channels);
     plan_.plain = Buffer<float>(4 * padded(static_cast<int>(channels)));
@@ -258,7 +262,7 @@ std::int64_t Plan::bytes() const {
   for (const auto& junction : junctions) include(junction->projection);
   for (const ThreadMemory& m : memory) {
     floats += m.stats.size() + m.turned.size() + m.sums.size() + m.border_sums.size() +
-              m.pooled.size() + m.spread.size();
+              m.pooled.size() + m.spread.size() + m.reduction.size();
   }
   return static_cast<std::int64_t>(floats * sizeof(float));
 }

@@ -96,8 +96,9 @@ struct ThreadMemory {
   Buffer<float> turned;  ///< the turned gradient of one group
   Buffer<float> sums;    ///< weight gradient
   Buffer<float> border_sums;
-  Buffer<float> pooled;  ///< identity path of one group
-  Buffer<float> spread;  ///< its gradient
+  Buffer<float> pooled;     ///< identity path of one group
+  Buffer<float> spread;     ///< its gradient
+  Buffer<float> reduction;  ///< one input channel's weight gradient
   std::vector<PartialMoments> moments;
   std::vector<double> gradient_sums;  ///< (channels, 2)
 };
@@ -115,6 +116,7 @@ struct Plan {
   std::vector<std::size_t> layer_outputs;  ///< index into values
   std::vector<ThreadMemory> memory;
   std::vector<const float*> sums, border_sums;  ///< of every thread
+  std::vector<float*> reductions;               ///< likewise
   std::vector<double> input_sums;               ///< (channels, 2)
   Buffer<float> plain;                          ///< coefficients without a norm: 1, 0, 0, 0
 

@@ -137,6 +137,10 @@ struct KernelTable {
                const float* scale_b, const float* offset, float slope, float* out, float* stats);
   /// sums (channels, 2) += Σ dy, Σ dy·a over all pixels and lanes (absent lanes of dy are zero).
   void (*gradient_sums)(int channels, int pixels, const float* dy, const float* a, double* sums);
+
+  /// For benchmarks: `rounds` rounds of multiply-adds on registers alone.
+  float (*run_multiply_adds)(std::int64_t rounds);
+  int multiply_adds_per_round;
 };
 
 const KernelTable& table_for(Isa isa);

@@ -6,6 +6,7 @@
 #include <fatwood/kernels/simd/elementwise.h>
 #include <fatwood/kernels/simd/moments.h>
 #include <fatwood/kernels/simd/optimiser.h>
+#include <fatwood/kernels/simd/peak.h>
 #include <fatwood/kernels/simd/transpose.h>
 #include <fatwood/kernels/simd/weight_gradient.h>
 #include <fatwood/kernels/table.h>
@@ -36,6 +37,8 @@ constexpr KernelTable make_table() {
       .average_pool_backward = average_pool_backward,
       .join = join,
       .gradient_sums = gradient_sums,
+      .run_multiply_adds = run_multiply_adds,
+      .multiply_adds_per_round = kPeakChains * kLanes,
   };
 }
 

@@ -1,0 +1,166 @@
+// Each convolution kernel on the layers of the page's networks: one thread, one group of images,
+// fastest of many runs, as a fraction of the multiply-add peak measured in the same run. Only
+// products of taps inside the image are counted.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include <fatwood/kernels/buffer.h>
+#include <fatwood/kernels/packing.h>
+#include <fatwood/kernels/table.h>
+
+namespace fatwood::kernels {
+namespace {
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+template <class Function>
+double fastest_s(Function function) {
+  double best = 1e9;
+  const double end = now_s() + 0.15;
+  for (int run = 0; run < 20 || now_s() < end; ++run) {
+    const double begin = now_s();
+    function();
+    best = std::min(best, now_s() - begin);
+  }
+  return best;
+}
+
+std::int64_t valid_taps(const Axis& axis) {
+  std::int64_t taps = 0;
+  for (int o = 0; o < axis.count; ++o) taps += axis.taps - axis.low(o) - axis.high(o);
+  return taps;
+}
+
+Buffer<float> filled(std::int64_t n) {
+  Buffer<float> buffer(static_cast<std::size_t>(n));
+  for (std::size_t i = 0; i < buffer.size(); ++i) {
+    buffer[i] = static_cast<float>(i * 2654435761U % 1000) * 1e-3F - 0.5F;
+  }
+  return buffer;
+}
+
+void measure(const KernelTable& table, int lanes, const ConvShape& c, double peak) {
+  const Axis y = c.y();
+  const Axis x = c.x();
+  const std::int64_t in_plane = static_cast<std::int64_t>(c.height) * c.width * lanes;
+  const std::int64_t out_plane = static_cast<std::int64_t>(y.count) * x.count * lanes;
+  const int padded = round_up(c.c_out, lanes);
+  const int block = table.channel_block;
+  const auto in = filled(in_plane * c.c_in);
+  const auto out = filled(out_plane * c.c_out);
+  const auto turned = filled(out_plane * padded);
+  const auto weight = filled(c.weights());
+  const auto packed = filled(packed_weights_size(c, block));
+  const auto bias = filled(bias_table_size(c, block));
+  const auto stats = filled(static_cast<std::int64_t>(std::max(c.c_out, c.c_in)) * 3 * lanes);
+  const auto coefficients = filled(4 * round_up(c.c_in, lanes));
+  const auto border_sums = filled(static_cast<std::int64_t>(padded) * c.border_classes());
+  const auto gradient = filled(in_plane * c.c_in);
+  const double flops =
+      2.0 * static_cast<double>(valid_taps(y) * valid_taps(x)) * c.c_in * c.c_out * lanes;
+
+  Correlate forward;
+  forward.y = y;
+  forward.x = x;
+  forward.in_channels = c.c_in;
+  forward.out_channels = c.c_out;
+  forward.in = in.data();
+  forward.weights = packed.data();
+  forward.bias = bias.data();
+  forward.out = out.data();
+  forward.out_height = y.count;
+  forward.out_width = x.count;
+  forward.slope = 0.1F;
+  forward.stats = stats.data();
+  const double forward_s = fastest_s([&] { table.correlate(forward); });
+
+  std::vector<Correlate> parts;
+  std::vector<Buffer<float>> weights;
+  for (int py = 0; py < c.stride; ++py) {
+    for (int px = 0; px < c.stride; ++px) {
+      const GradientAxis gy = gradient_axis(c.height, c.ks, c.stride, py);
+      const GradientAxis gx = gradient_axis(c.width, c.ks, c.stride, px);
+      weights.push_back(filled(packed_gradient_size(c, block, gy, gx)));
+      Correlate part;
+      part.y = gy.axis;
+      part.x = gx.axis;
+      part.in_channels = c.c_out;
+      part.out_channels = c.c_in;
+      part.in = out.data();
+      part.weights = weights.back().data();
+      part.out = gradient.data();
+      part.out_height = c.height;
+      part.out_width = c.width;
+      part.slope = 0.1F;
+      part.activation = in.data();
+      part.coefficients = coefficients.data();
+      part.images = lanes;
+      parts.push_back(part);
+    }
+  }
+  const double gradient_s = fastest_s([&] {
+    for (const Correlate& part : parts) table.correlate(part);
+  });
+
+  WeightGradient job{y, x, c.c_in, c.c_out, in.data(), turned.data(), nullptr, 1};
+  const int vectors = padded / lanes;
+  job.vectors = vectors % 4 == 0 ? 4 : vectors % 2 == 0 ? 2 : 1;
+  const auto sums = filled(static_cast<std::int64_t>(padded) * c.c_in * c.taps());
+  job.sums = sums.data();
+  const double channels_s = fastest_s([&] {
+    table.turn_gradient(y, x, c.c_out, out.data(), turned.data(), border_sums.data());
+    table.weight_gradient_channel_lanes(job);
+  });
+  const auto image_sums = filled(c.weights() * lanes);
+  job.sums = image_sums.data();
+  job.grad = out.data();
+  const double images_s = fastest_s([&] { table.weight_gradient_image_lanes(job); });
+
+  const auto show = [&](double seconds) {
+    std::printf(" %8.1f %4.0f%%", seconds * 1e6, 100 * flops / seconds / peak);
+  };
+  std::printf("%4d -> %-4d %dx%d/%d %3dx%-3d", c.c_in, c.c_out, c.ks, c.ks, c.stride, c.height,
+              c.width);
+  show(forward_s);
+  show(gradient_s);
+  show(channels_s);
+  show(images_s);
+  std::printf("\n");
+}
+
+int run(int argc, char** argv) {
+  const Isa isa = choose_isa(argc > 1 ? argv[1] : "");
+  const KernelTable& table = table_for(isa);
+  const int lanes = lanes_of(isa);
+  constexpr std::int64_t kRounds = 20000;
+  float sink = 0;
+  const double peak_s = fastest_s([&] { sink += table.run_multiply_adds(kRounds); });
+  const double peak = 2.0 * table.multiply_adds_per_round * kRounds / peak_s;
+  std::printf("%s: peak %.1f GFLOP/s a thread%s\n", std::string(name_of(isa)).c_str(), peak * 1e-9,
+              sink == 0 ? " " : "");
+  std::printf("%-24s %14s %14s %14s %14s\n", "layer (us, % of peak)", "forward", "input grad",
+              "wgrad channels", "wgrad images");
+  const int nfs[] = {1, 8, 16, 32, 64, 128, 10};
+  int size = 28;
+  for (int i = 0; i < 6; ++i) {
+    const int ks = i == 0 ? 5 : 3;
+    const int stride = i == 0 ? 1 : 2;
+    measure(table, lanes, {nfs[i], nfs[i + 1], ks, stride, size, size}, peak);
+    measure(table, lanes, {nfs[i], nfs[i + 1], ks, 1, size, size}, peak);
+    measure(table, lanes, {nfs[i + 1], nfs[i + 1], ks, stride, size, size}, peak);
+    size = (size + stride - 1) / stride;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace fatwood::kernels
+
+int main(int argc, char** argv) {
+  return fatwood::kernels::run(argc, argv);
+}

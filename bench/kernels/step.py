@@ -1,0 +1,187 @@
+"""A whole training step (forward, loss, backward, AdamW) of the page's networks: fatwood's stretch
+beside PyTorch, alternating in one process. Checks gradients from one equal state first.
+
+usage: step.py LIBRARY [--kinds conv,residual,double] [--compile] [--rounds 12] [--batch 512]
+"""
+import argparse
+import copy
+import ctypes
+import statistics
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+NFS = [1, 8, 16, 32, 64, 128, 10]
+
+
+class Conv(nn.Module):
+    def __init__(self, i, o, ks, stride, act=True):
+        super().__init__()
+        self.conv = nn.Conv2d(i, o, ks, stride, ks // 2, bias=False)
+        self.norm = nn.BatchNorm2d(o)
+        self.act = act
+
+    def forward(self, x):
+        x = self.conv(x)
+        if self.act:
+            x = F.leaky_relu(x, 0.1) - 0.4
+        return self.norm(x)
+
+    def params(self):
+        return [self.conv.weight, self.norm.weight, self.norm.bias]
+
+
+class Residual(nn.Module):
+    def __init__(self, i, o, ks, stride, act=True):
+        super().__init__()
+        self.a, self.b = Conv(i, o, ks, 1, act), Conv(o, o, ks, stride, False)
+        self.id, self.stride, self.act = nn.Conv2d(i, o, 1), stride, act
+
+    def forward(self, x):
+        id = F.avg_pool2d(x, 2, ceil_mode=True) if self.stride == 2 else x
+        x = self.b(self.a(x)) + self.id(id)
+        return F.leaky_relu(x, 0.1) - 0.4 if self.act else x
+
+    def params(self):
+        return self.a.params() + self.b.params() + [self.id.weight, self.id.bias]
+
+
+class Double(nn.Module):
+    def __init__(self, i, o, ks, stride, act=True):
+        super().__init__()
+        self.a, self.b = Conv(i, o, ks, 1, act), Conv(o, o, ks, stride, act)
+
+    def forward(self, x):
+        return self.b(self.a(x))
+
+    def params(self):
+        return self.a.params() + self.b.params()
+
+
+class Net(nn.Sequential):
+    def __init__(self, block):
+        super().__init__(*[block(NFS[i], NFS[i + 1], 5 if i == 0 else 3, 1 if i == 0 else 2, i < 5)
+                           for i in range(6)])
+
+    def forward(self, x):
+        return super().forward(x).flatten(1)
+
+    def params(self):
+        return [p for block in self for p in block.params()]
+
+
+KINDS = {"conv": (0, Conv), "residual": (1, Residual), "double": (2, Double)}
+
+
+class Ours:
+    def __init__(self, lib, kind, batch, threads, model):
+        self.lib, self.net = lib, ctypes.c_void_p(lib.network_new(kind, batch, threads))
+        self.size = lib.network_size(self.net)
+        view = lambda p: np.ctypeslib.as_array(ctypes.cast(p, ctypes.POINTER(ctypes.c_float)), (self.size,))
+        self.params, self.grads = view(lib.network_params(self.net)), view(lib.network_grads(self.net))
+        self.params[:] = torch.cat([p.detach().flatten() for p in model.params()]).numpy()
+        self.seconds = (ctypes.c_double * 4)()
+
+    def step(self, x, y, lr):
+        return self.lib.network_step(self.net, ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr()),
+                                     ctypes.c_double(lr), self.seconds)
+
+
+def worst_gradient_error(grads, exact):
+    # Some gradients are zero but for rounding (a shift before a norm): they count against the largest.
+    floor = 1e-3 * max(e.abs().max().item() for e in exact)
+    return max((g.double() - e).abs().max().item() / max(e.abs().max().item(), floor)
+               for g, e in zip(grads, exact))
+
+
+def check(ours, model, x, y):
+    exact = copy.deepcopy(model).double()
+    F.cross_entropy(exact(x.double()), y).backward()
+    wanted = [p.grad for p in exact.params()]
+    errors = {}
+    for name, m in (("nchw", copy.deepcopy(model)),
+                    ("nhwc", copy.deepcopy(model).to(memory_format=torch.channels_last))):
+        m.zero_grad()
+        F.cross_entropy(m(x), y).backward()
+        errors[name] = worst_gradient_error([p.grad for p in m.params()], wanted)
+    ours.step(x, y, 0)
+    grads, at = [], 0
+    flat = torch.from_numpy(ours.grads)
+    for p in model.params():
+        grads.append(flat[at:at + p.numel()].view_as(p))
+        at += p.numel()
+    errors["ours"] = worst_gradient_error(grads, wanted)
+    print("  worst gradient error against f64: " + ", ".join(f"{k} {v:.1e}" for k, v in errors.items()))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("library")
+    parser.add_argument("--kinds", default="conv,residual,double")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    lib = ctypes.CDLL(args.library)
+    lib.network_new.restype = ctypes.c_void_p
+    for name in ("network_params", "network_grads", "network_running"):
+        getattr(lib, name).restype = ctypes.c_void_p
+    for name in ("network_size", "network_bytes"):
+        getattr(lib, name).restype = ctypes.c_int64
+    lib.network_step.restype = ctypes.c_double
+    print(f"torch {torch.__version__}, {args.threads} threads, batch {args.batch}")
+
+    for name in args.kinds.split(","):
+        kind, block = KINDS[name]
+        torch.manual_seed(0)
+        model = Net(block)
+        x, y = torch.randn(args.batch, 1, 28, 28), torch.randint(0, 10, (args.batch,))
+        ours = Ours(lib, kind, args.batch, args.threads, model)
+        print(f"{name}: {ours.size} parameters, {lib.network_bytes(ours.net) / 2**20:.0f} MiB")
+        check(ours, model, x, y)
+
+        def eager(layout, compiled=False):
+            m = copy.deepcopy(model).to(memory_format=layout)
+            o = torch.optim.AdamW(m.parameters(), lr=1e-3, fused=True)
+            loss = lambda x, y: F.cross_entropy(m(x), y)
+            loss = torch.compile(loss) if compiled else loss
+
+            def step():
+                o.zero_grad(set_to_none=True)
+                loss(x, y).backward()
+                o.step()
+            return step
+
+        phases = []
+
+        def fused():
+            ours.step(x, y, 1e-3)
+            phases.append(list(ours.seconds))
+
+        steps = {"fatwood": fused, "eager nhwc": eager(torch.channels_last)}
+        if args.compile:
+            steps["compile nhwc"] = eager(torch.channels_last, True)
+        for step in steps.values():
+            step(), step()
+        times = {k: [] for k in steps}
+        for _ in range(args.rounds):
+            for k, step in steps.items():
+                step()
+                for _ in range(8 if k == "fatwood" else 3):
+                    begin = time.perf_counter()
+                    step()
+                    times[k].append(1e3 * (time.perf_counter() - begin))
+        for k, v in times.items():
+            print(f"  {k:14s} min {min(v):7.2f}  median {statistics.median(v):7.2f} ms"
+                  f"   / fatwood {min(v) / min(times['fatwood']):.2f} {statistics.median(v) / statistics.median(times['fatwood']):.2f}")
+        p = 1e3 * np.array(phases)
+        print("  phases (forward, loss, backward, optimiser): min", p.min(0).round(2), "median", np.median(p, 0).round(2))
+
+
+if __name__ == "__main__":
+    main()
