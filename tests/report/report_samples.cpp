@@ -9,6 +9,7 @@
 #include <fatwood/core/error.h>
 #include <fatwood/report/html.h>
 #include <fatwood/report/plots.h>
+#include <fatwood/report/tensorboard.h>
 
 #include "sample_run.h"
 
@@ -42,6 +43,7 @@ int main(int argc, char** argv) try {
                  html_report(read({"plain", "second", "faster", "stopped"})));
 
   const std::vector<RunRecord> one = read({"plain"});
+  write_tensorboard(one.front(), folder / "plain-events", 1.7e9);
   for (const PlotKind& kind : plot_kinds()) {
     test::put_text(folder / (std::string(kind.name) + ".vl.json"), kind.make(one).dump());
     test::put_text(folder / (std::string(kind.name) + ".html"),

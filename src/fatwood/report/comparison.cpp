@@ -11,9 +11,9 @@ namespace fatwood {
 namespace {
 
 // Options that say where a run writes or how it is watched, not what it computes.
-constexpr std::array<std::string_view, 9> kIncidental = {"seed",        "output",  "experiment",
-                                                         "overwrite",   "resume",  "config",
-                                                         "tensorboard", "no-plot", "quiet"};
+constexpr std::array<std::string_view, 10> kIncidental = {
+    "seed",   "output",      "experiment", "overwrite", "resume",
+    "config", "tensorboard", "no-plot",    "quiet",     "stats"};
 
 bool incidental(std::string_view name) {
   return std::find(kIncidental.begin(), kIncidental.end(), name) != kIncidental.end();

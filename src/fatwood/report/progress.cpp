@@ -124,13 +124,22 @@ void ProgressDisplay::end(const EndRow& row) {
   if (row.status == "completed") batches_ = 0;
   if (terminal_.traits().redraws) {
     draw(now());
-    terminal_.write("\n");
+    if (drawn_ > 0) terminal_.write("\n");
     drawn_ = 0;
   } else if (row.status != "completed") {
     plain_line(row.status + " at step " + std::to_string(row.step) +
                (row.reason.empty() ? "" : ": " + row.reason));
   }
   active_ = false;
+}
+
+void ProgressDisplay::show(bool visible) {
+  visible_ = visible;
+  if (visible) {
+    draw(now());
+  } else {
+    erase();
+  }
 }
 
 void ProgressDisplay::above(const std::function<void()>& write) {
@@ -205,7 +214,7 @@ std::vector<std::string> ProgressDisplay::lines(double time) const {
 
 void ProgressDisplay::draw(double time) {
   last_output_s_ = time;
-  if (!active_ || !terminal_.traits().redraws) return;
+  if (!visible_ || !active_ || !terminal_.traits().redraws) return;
   // One write for the whole drawing, and nothing erased before its replacement: no flicker.
   std::string text = "\r";
   if (drawn_ > 1) text += "\x1b[" + std::to_string(drawn_ - 1) + "A";
@@ -229,6 +238,7 @@ void ProgressDisplay::erase() {
 
 void ProgressDisplay::plain_line(const std::string& text) {
   last_output_s_ = now();
+  if (!visible_) return;
   terminal_.write("epoch " + std::to_string(epoch_ + 1) + "/" + std::to_string(epochs_) + " " +
                   text + "\n");
 }

@@ -40,6 +40,9 @@ class ProgressDisplay : public RowSink {
   void event(const EventRow& row) override;
   void end(const EndRow& row) override;
 
+  /// Draws nothing while false, for rows that were written long ago; draws at once when true again.
+  void show(bool visible);
+
   /// Runs `write`, which may print whole lines to this or another stream, with the bars out of its
   /// way: on a terminal they are taken off before and drawn again below.
   void above(const std::function<void()>& write);
@@ -59,6 +62,7 @@ class ProgressDisplay : public RowSink {
   Terminal terminal_;
   ProgressOptions options_;
 
+  bool visible_ = true;
   bool active_ = false;       // between begin and end
   std::size_t drawn_ = 0;     // lines on the screen that the next drawing replaces
   double last_output_s_ = 0;  // of a drawing or a plain line

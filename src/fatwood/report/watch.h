@@ -1,0 +1,38 @@
+// Follows the rows that another process appends to a run's folder.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include <fatwood/core/rows.h>
+
+namespace fatwood {
+
+/// Hands new rows of `folder`/rows.jsonl to a sink, each time it is asked. A last line without its
+/// newline waits until it is whole; a damaged one is passed over and counted.
+class RowFollower {
+ public:
+  /// Throws Error{data} when `folder` is not there.
+  explicit RowFollower(std::filesystem::path folder);
+
+  /// Reads what is new; returns the number of rows. A file that became shorter (the run was resumed
+  /// or overwritten) is read again from its start: the sink sees a new begin(). Throws Error{io}.
+  std::size_t poll(RowSink& sink);
+
+  /// An end record was the last row.
+  bool ended() const { return ended_; }
+  std::size_t damaged() const { return damaged_; }
+
+  /// Whether a process holds the run's lock. A run that has no end and no process was killed.
+  bool is_running() const;
+
+ private:
+  std::filesystem::path folder_;
+  std::uint64_t offset_ = 0;
+  std::string partial_;
+  bool ended_ = false;
+  std::size_t damaged_ = 0;
+};
+
+}  // namespace fatwood

@@ -1,0 +1,90 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fatwood/core/error.h>
+#include <fatwood/io/file_lock.h>
+#include <fatwood/report/watch.h>
+
+#include "sample_run.h"
+#include "support/temporary_folder.h"
+
+namespace fatwood {
+namespace {
+
+struct Counter : RowSink {
+  void begin(const RunRow&) override { ++begins; }
+  void batch(const BatchRow& row) override { steps.push_back(row.step); }
+  void end(const EndRow& row) override { status = row.status; }
+  int begins = 0;
+  std::vector<std::int64_t> steps;
+  std::string status;
+};
+
+class Watch : public ::testing::Test {
+ protected:
+  Watch() {
+    test::write_sample_run(scratch / "run", {.epochs = 1, .batches = 3, .artefacts = false});
+    rows = test::text_of(file());
+  }
+  std::filesystem::path file() const { return scratch / "run" / "rows.jsonl"; }
+  TemporaryFolder scratch;
+  std::string rows;
+};
+
+TEST_F(Watch, rows_arrive_once_however_the_file_grows) {
+  for (const std::size_t step : {std::size_t{1}, std::size_t{7}, std::size_t{1000}, rows.size()}) {
+    test::put_text(file(), "");
+    RowFollower follower(scratch / "run");
+    Counter counter;
+    for (std::size_t length = 0; length <= rows.size() + step; length += step) {
+      EXPECT_FALSE(follower.ended());
+      test::put_text(file(), rows.substr(0, length));
+      follower.poll(counter);
+      if (length >= rows.size()) break;
+    }
+    EXPECT_EQ(counter.begins, 1);
+    EXPECT_THAT(counter.steps, ::testing::ElementsAre(0, 1, 2));
+    EXPECT_EQ(counter.status, "completed");
+    EXPECT_TRUE(follower.ended());
+  }
+}
+
+TEST_F(Watch, a_file_that_became_shorter_is_read_again) {
+  RowFollower follower(scratch / "run");
+  Counter counter;
+  follower.poll(counter);
+  test::put_text(file(), rows.substr(0, rows.find('\n') + 1));
+  EXPECT_EQ(follower.poll(counter), 1u);
+  EXPECT_EQ(counter.begins, 2);
+  EXPECT_FALSE(follower.ended());
+}
+
+TEST_F(Watch, a_damaged_line_is_passed_over_and_counted) {
+  test::put_text(file(), "rubbish\n" + rows);
+  RowFollower follower(scratch / "run");
+  Counter counter;
+  follower.poll(counter);
+  EXPECT_EQ(follower.damaged(), 1u);
+  EXPECT_EQ(counter.steps.size(), 3u);
+}
+
+TEST_F(Watch, a_run_is_running_while_its_lock_is_held) {
+  const RowFollower follower(scratch / "run");
+  EXPECT_FALSE(follower.is_running());
+  {
+    const FileLock lock(scratch / "run" / "run.lock");
+    EXPECT_TRUE(follower.is_running());
+  }
+  EXPECT_FALSE(follower.is_running());
+}
+
+TEST_F(Watch, a_missing_folder_is_an_error_and_a_missing_file_only_a_wait) {
+  EXPECT_THROW(RowFollower(scratch / "nowhere"), Error);
+  std::filesystem::remove(file());
+  RowFollower follower(scratch / "run");
+  Counter counter;
+  EXPECT_EQ(follower.poll(counter), 0u);
+}
+
+}  // namespace
+}  // namespace fatwood
