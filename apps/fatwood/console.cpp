@@ -6,14 +6,22 @@
 namespace fatwood::cli {
 namespace {
 
-void print_line(const std::string& line) {
-  std::fputs(line.c_str(), stdout);
+void print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
+}
+
+ProgressOptions progress_options(ConsoleOptions options, const LivePlot& plot) {
+  ProgressOptions progress{.now = std::move(options.now)};
+  if (options.plot) progress.panel = [&plot](WindowSize room) { return plot.lines(room); };
+  return progress;
 }
 
 }  // namespace
 
-Console::Console() : progress_(Terminal(STDERR_FILENO)) {}
+Console::Console(ConsoleOptions options)
+    : plot_(Terminal(STDERR_FILENO).traits()),
+      progress_(Terminal(STDERR_FILENO), progress_options(std::move(options), plot_)) {}
 
 void Console::say(std::string_view line) {
   progress_.above(
@@ -22,7 +30,8 @@ void Console::say(std::string_view line) {
 
 void Console::begin(const RunRow& row) {
   table_.emplace(row.metrics);
-  print_line(table_->heading());
+  print(table_->heading());
+  plot_.begin(row);
   progress_.begin(row);
 }
 
@@ -31,13 +40,15 @@ void Console::begin_epoch(Mode mode, std::int64_t epoch, std::int64_t batches) {
 }
 
 void Console::batch(const BatchRow& row) {
+  plot_.batch(row);
   progress_.batch(row);
 }
 
 void Console::epoch(const EpochRow& row) {
+  plot_.epoch(row);
   progress_.epoch(row);
   table_->add(row);
-  progress_.above([this] { print_line(table_->last_row()); });
+  progress_.above([this] { print(table_->last_row()); });
 }
 
 void Console::event(const EventRow& row) {

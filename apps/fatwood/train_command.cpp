@@ -5,6 +5,7 @@
 
 #include <fatwood/core/error.h>
 #include <fatwood/recipes/train_run.h>
+#include <fatwood/report/tensorboard.h>
 
 #include "commands.h"
 #include "console.h"
@@ -13,13 +14,24 @@
 namespace fatwood::cli {
 namespace {
 
-int run(const TrainRunOptions& options) {
+/// How a run is shown and where else its rows go; the rest is the library's.
+struct Shown {
+  bool plot = true;
+  bool tensorboard = false;
+};
+
+int run(const TrainRunOptions& options, const Shown& shown) {
   SignalWatcher signals;
-  const auto console = std::make_shared<Console>();
-  const TrainRunResult result =
-      train_run(options, {.stop = signals.token(),
-                          .sinks = {console},
-                          .say = [&console](std::string_view line) { console->say(line); }});
+  const auto console = std::make_shared<Console>(ConsoleOptions{.plot = shown.plot});
+  TrainRunHooks hooks{.stop = signals.token(),
+                      .sinks = {console},
+                      .say = [&console](std::string_view line) { console->say(line); }};
+  if (shown.tensorboard) {
+    hooks.sinks_in = [](const std::filesystem::path& folder) -> std::vector<RowSinkPtr> {
+      return {std::make_shared<TensorBoardSink>(folder / "tensorboard")};
+    };
+  }
+  const TrainRunResult result = train_run(options, hooks);
   if (!result.fit.completed()) console->say(result.fit.status + ": " + result.fit.reason);
   if (result.fit.status == "interrupted") return 128 + signals.received();
   if (result.fit.status == "diverged") return static_cast<int>(ErrorKind::diverged);
@@ -133,7 +145,16 @@ void add_train(CLI::App& app, Action& action) {
       ->default_str("moments")
       ->group(record);
 
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+  const auto shown = std::make_shared<Shown>();
+  command
+      ->add_flag("--tensorboard", shown->tensorboard,
+                 "Write event files for TensorBoard into the run folder")
+      ->group(record);
+  command->add_flag("--no-plot{false}", shown->plot, "No plot of the loss above the progress bars")
+      ->group(record);
+
+  command->callback(
+      [options, shown, &action] { action = [options, shown] { return run(*options, *shown); }; });
 }
 
 }  // namespace fatwood::cli

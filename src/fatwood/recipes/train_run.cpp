@@ -169,6 +169,9 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
   result.folder = folder.path();
   std::vector<RowSinkPtr> sinks{folder.rows()};
   sinks.insert(sinks.end(), hooks.sinks.begin(), hooks.sinks.end());
+  if (hooks.sinks_in) {
+    for (RowSinkPtr& sink : hooks.sinks_in(folder.path())) sinks.push_back(std::move(sink));
+  }
   result.recorder = std::make_shared<Recorder>(std::move(sinks));
 
   if (hooks.say) {

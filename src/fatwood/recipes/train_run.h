@@ -62,6 +62,8 @@ struct TrainRunResult {
 struct TrainRunHooks {
   std::stop_token stop = {};
   std::vector<RowSinkPtr> sinks = {};  ///< displays; the run folder's files come by themselves
+  /// Sinks that write into the run's folder; called once it is there.
+  std::function<std::vector<RowSinkPtr>(const std::filesystem::path& folder)> sinks_in = {};
   std::function<void(std::string_view)> say = {};  ///< a line for the user before training starts
 };
 
