@@ -1,5 +1,4 @@
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
 
 #include <fatwood/model/threads.h>
 

@@ -1,0 +1,36 @@
+// Chooses what runs a model's layers: LibTorch's operators, or the fused kernels wherever they know
+// the layers. With `fused`, every Sequential in the model hands each run of known layers to one
+// autograd function over memory planned once (fatwood/kernels/stretch.h); everything around it,
+// from tensor hooks to optimisers, sees an ordinary tensor with an ordinary gradient.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fatwood/kernels/isa.h>
+#include <fatwood/model/layer.h>
+
+namespace fatwood {
+
+enum class Engine { torch, fused };
+
+std::string_view name_of(Engine engine);
+/// "torch" or "fused"; throws Error{usage} for anything else.
+Engine engine_named(std::string_view name);
+
+/// Installs the engine on every Sequential in the model, now and until the next call.
+void use_engine(torch::nn::Module& model, Engine engine, kernels::Isa isa = kernels::default_isa());
+
+/// What runs one layer under `Engine::fused`, and why not the kernels where they do not.
+struct PlanRow {
+  std::string name;  ///< the layer's path: "layers.0"
+  std::string kind;  ///< "Conv"
+  bool fused = false;
+  std::string reason;  ///< empty where fused
+};
+
+/// A row for each layer of each Sequential in the model, for its present mode and parameters.
+std::vector<PlanRow> describe_plan(const torch::nn::Module& model);
+
+}  // namespace fatwood

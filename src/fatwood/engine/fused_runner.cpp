@@ -1,0 +1,99 @@
+#include <algorithm>
+
+#include <ATen/autocast_mode.h>
+#include <torch/torch.h>
+
+#include <fatwood/engine/fused_runner.h>
+#include <fatwood/engine/fused_stretch.h>
+#include <fatwood/model/threads.h>
+
+namespace fatwood {
+namespace {
+
+// Full and short batches of training and of evaluation, and one to spare.
+constexpr std::size_t kMostPlans = 5;
+
+bool takes_fused(const Tensor& x) {
+  return x.dim() == 4 && x.numel() > 0 && x.scalar_type() == torch::kFloat && x.device().is_cpu() &&
+         x.layout() == torch::kStrided && !at::autocast::is_autocast_enabled(at::kCPU);
+}
+
+/// Taps that want the tensors themselves are served where the tensors exist.
+bool wants_tensors(const Layer& layer) {
+  const auto request = layer.due_taps(layer.is_training() ? Mode::training : Mode::evaluation);
+  return request && request->tensors;
+}
+
+}  // namespace
+
+FusedRunner::~FusedRunner() = default;
+
+Tensor FusedRunner::run(Sequential& layers, const Tensor& input) {
+  Tensor x = input;
+  for (std::size_t i = 0; i < layers.size();) {
+    std::vector<LayerPtr> known;
+    std::vector<TranslatedLayer> translated;
+    std::string reason;
+    for (std::size_t j = i; j < layers.size() && takes_fused(x); ++j) {
+      const LayerPtr& layer = layers[j];
+      if (wants_tensors(*layer)) break;
+      if (!known.empty() && layer->is_training() != known.front()->is_training()) break;
+      auto next = translate(*layer, reason);
+      if (!next) break;
+      known.push_back(layer);
+      translated.push_back(std::move(*next));
+    }
+    if (known.empty()) {
+      x = layers[i++]->forward(x);
+    } else {
+      x = run_known(known, translated, i, x);
+      i += known.size();
+    }
+  }
+  return x;
+}
+
+Tensor FusedRunner::run_known(const std::vector<LayerPtr>& layers,
+                              std::vector<TranslatedLayer>& translated, std::size_t first,
+                              const Tensor& input) {
+  const bool training = layers.front()->is_training();
+  bool wants_gradient = input.requires_grad();
+  for (const TranslatedLayer& layer : translated) {
+    for (const Tensor& parameter : layer.parameters) wants_gradient |= parameter.requires_grad();
+  }
+  StretchKey key;
+  key.first = first;
+  key.layers = layers.size();
+  key.input = input.sizes().vec();
+  key.threads = torch_threads().threads();
+  key.differentiable = wants_gradient && torch::GradMode::is_enabled();
+  key.input_gradient = key.differentiable && input.requires_grad();
+
+  auto found = std::find_if(planned_.begin(), planned_.end(), [&](const auto& stretch) {
+    return stretch->key() == key && stretch->fits(translated);
+  });
+  if (found == planned_.end()) {
+    planned_.push_front(std::make_shared<FusedStretch>(key, translated, isa_));
+    if (planned_.size() > kMostPlans) planned_.pop_back();
+  } else {
+    planned_.splice(planned_.begin(), planned_, found);
+  }
+  const std::shared_ptr<FusedStretch> stretch = planned_.front();
+
+  const Mode mode = training ? Mode::training : Mode::evaluation;
+  bool watch = false;
+  for (const LayerPtr& layer : layers) watch |= layer->due_taps(mode).has_value();
+  const Tensor out = stretch->run(input.contiguous(), translated, training, watch);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (!layers[i]->has_taps()) continue;
+    const auto request = layers[i]->due_taps(mode);
+    std::optional<ActivationStatistics> statistics;
+    if (request && request->moments) {
+      statistics = stretch->statistics(i, request->hist_period > 0);
+    }
+    layers[i]->serve_taps({}, {}, statistics);
+  }
+  return out;
+}
+
+}  // namespace fatwood

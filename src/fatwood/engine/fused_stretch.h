@@ -1,0 +1,60 @@
+// One planned stretch as a function of tensors: forward pass, autograd node, statistics.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <ATen/core/ivalue.h>
+#include <torch/types.h>
+
+#include <fatwood/engine/translate.h>
+#include <fatwood/kernels/isa.h>
+#include <fatwood/model/layer.h>
+
+namespace fatwood {
+
+/// What a plan depends on.
+struct StretchKey {
+  std::size_t first = 0;  ///< position of its first layer in the Sequential
+  std::size_t layers = 0;
+  std::vector<std::int64_t> input;  ///< (N, C, H, W)
+  int threads = 1;
+  bool input_gradient = false;
+  bool differentiable =
+      false;  ///< kept apart, so that an evaluation leaves a pending backward alone
+
+  bool operator==(const StretchKey&) const = default;
+};
+
+class FusedStretch : public std::enable_shared_from_this<FusedStretch> {
+ public:
+  FusedStretch(StretchKey key, const std::vector<TranslatedLayer>& layers, kernels::Isa isa);
+
+  const StretchKey& key() const { return key_; }
+
+  /// Whether layers translated anew have the shapes that this was planned for.
+  bool fits(const std::vector<TranslatedLayer>& layers) const;
+
+  /// x as in the key, contiguous float; `layers` hold the parameters as they are now.
+  Tensor run(const Tensor& x, const std::vector<TranslatedLayer>& layers, bool training,
+             bool watch);
+
+  /// Of layer i's output in the last run, until its backward pass.
+  ActivationStatistics statistics(std::size_t layer, bool hist) const;
+
+ private:
+  friend struct FusedFunction;
+  Tensor forward(const Tensor& x);
+  /// Gradients of x (undefined unless planned) and of every parameter that wants one.
+  std::vector<Tensor> backward(const Tensor& grad, const std::vector<Tensor>& parameters,
+                               std::int64_t generation);
+
+  StretchKey key_;
+  std::vector<kernels::LayerSpec> shape_;
+  std::vector<std::vector<std::int64_t>> parameter_shapes_;
+  kernels::Stretch stretch_;
+  bool training_ = false;
+  std::int64_t generation_ = 0;  ///< of the values in the stretch's memory: counts forward passes
+};
+
+}  // namespace fatwood

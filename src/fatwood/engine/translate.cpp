@@ -1,0 +1,144 @@
+#include <torch/torch.h>
+
+#include <fatwood/engine/translate.h>
+#include <fatwood/model/blocks.h>
+#include <fatwood/model/conv.h>
+
+namespace fatwood {
+namespace {
+
+class Translator {
+ public:
+  explicit Translator(std::string& reason) : reason_(reason) {}
+
+  std::optional<TranslatedLayer> run(const Layer& layer) {
+    // By exact type: a class derived from Conv may compute something else.
+    bool known = false;
+    if (typeid(layer) == typeid(Conv)) {
+      known = conv(static_cast<const Conv&>(layer), result_.spec.emplace<kernels::ConvSpec>());
+    } else if (typeid(layer) == typeid(DoubleConvBlock)) {
+      const auto& block = static_cast<const DoubleConvBlock&>(layer);
+      auto& spec = result_.spec.emplace<kernels::DoubleSpec>();
+      known = part(*block.conv_a, layer, spec.a) && part(*block.conv_b, layer, spec.b);
+    } else if (typeid(layer) == typeid(ResidualConvBlock)) {
+      known = residual(static_cast<const ResidualConvBlock&>(layer));
+    } else {
+      reason_ = "no kernels for " + layer.kind();
+    }
+    if (!known) return std::nullopt;
+    return std::move(result_);
+  }
+
+ private:
+  bool refuse(const std::string& reason) {
+    reason_ = reason;
+    return false;
+  }
+
+  /// A convolution inside a block: taps of its own would see nothing.
+  bool part(const Conv& inner, const Layer& outer, kernels::ConvSpec& spec) {
+    if (inner.has_taps()) return refuse("a part of the block is looked at by itself");
+    if (inner.is_training() != outer.is_training())
+      return refuse("its parts are in different modes");
+    return conv(inner, spec);
+  }
+
+  bool parameter(const Tensor& tensor, kernels::Parameter& to) {
+    if (tensor.scalar_type() != torch::kFloat || !tensor.device().is_cpu()) {
+      return refuse("a parameter is not float on the CPU");
+    }
+    if (!tensor.is_contiguous()) return refuse("a parameter is not contiguous");
+    to = {tensor.const_data_ptr<float>(), nullptr};
+    result_.parameters.push_back(tensor);
+    return true;
+  }
+
+  static kernels::Activation activation(const ConvOptions& options) {
+    if (!options.act) return {};
+    return {static_cast<float>(options.relu.a), static_cast<float>(options.relu.b)};
+  }
+
+  bool conv(const Conv& layer, kernels::ConvSpec& spec) {
+    const ConvOptions& options = layer.options();
+    if (options.stride > 2)
+      return refuse("stride " + std::to_string(options.stride) + ", not 1 or 2");
+    if (options.ks > 31) return refuse("kernel size above 31");
+    spec.c_in = static_cast<int>(options.c_in);
+    spec.c_out = static_cast<int>(options.c_out);
+    spec.ks = static_cast<int>(options.ks);
+    spec.stride = static_cast<int>(options.stride);
+    spec.activation = activation(options);
+    if (!(spec.activation.slope >= 0)) return refuse("negative slope");
+    if (!parameter(layer.weight, spec.weight)) return false;
+    if (layer.bias.defined() && !parameter(layer.bias, spec.bias.emplace())) return false;
+    return !layer.norm || norm(layer, *layer.norm, spec.norm.emplace());
+  }
+
+  bool norm(const Conv& layer, const torch::nn::BatchNorm2dImpl& norm, kernels::NormSpec& spec) {
+    const auto& options = norm.options;
+    if (norm.is_training() != layer.is_training()) return refuse("its norm is in another mode");
+    if (!options.affine() || !options.track_running_stats() || !options.momentum()) {
+      return refuse("its norm has no weight, no running statistics or no momentum");
+    }
+    if (!parameter(norm.weight, spec.weight) || !parameter(norm.bias, spec.bias)) return false;
+    for (const Tensor& running : {norm.running_mean, norm.running_var}) {
+      if (running.scalar_type() != torch::kFloat || !running.is_contiguous()) {
+        return refuse("its running statistics are not contiguous float");
+      }
+    }
+    spec.running_mean = norm.running_mean.data_ptr<float>();
+    spec.running_var = norm.running_var.data_ptr<float>();
+    spec.momentum = *options.momentum();
+    spec.eps = options.eps();
+    result_.batch_counts.push_back(norm.num_batches_tracked);
+    return true;
+  }
+
+  bool residual(const ResidualConvBlock& layer) {
+    auto& spec = result_.spec.emplace<kernels::ResidualSpec>();
+    if (!part(*layer.conv_a, layer, spec.a) || !part(*layer.conv_b, layer, spec.b)) return false;
+    spec.activation = activation(layer.options());
+    if (layer.options().c_in == layer.options().c_out) return true;
+    return parameter(layer.id_conv->weight, spec.id_weight.emplace()) &&
+           parameter(layer.id_conv->bias, spec.id_bias.emplace());
+  }
+
+  std::string& reason_;
+  TranslatedLayer result_;
+};
+
+void collect(kernels::ConvSpec& spec, std::vector<kernels::Parameter*>& slots) {
+  slots.push_back(&spec.weight);
+  if (spec.bias) slots.push_back(&*spec.bias);
+  if (spec.norm) slots.insert(slots.end(), {&spec.norm->weight, &spec.norm->bias});
+}
+
+void collect(kernels::DoubleSpec& spec, std::vector<kernels::Parameter*>& slots) {
+  collect(spec.a, slots);
+  collect(spec.b, slots);
+}
+
+void collect(kernels::ResidualSpec& spec, std::vector<kernels::Parameter*>& slots) {
+  collect(spec.a, slots);
+  collect(spec.b, slots);
+  if (spec.id_weight) slots.insert(slots.end(), {&*spec.id_weight, &*spec.id_bias});
+}
+
+}  // namespace
+
+std::optional<TranslatedLayer> translate(const Layer& layer, std::string& reason) {
+  return Translator(reason).run(layer);
+}
+
+std::vector<kernels::Parameter*> parameter_slots(kernels::LayerSpec& spec) {
+  std::vector<kernels::Parameter*> slots;
+  std::visit([&](auto& layer) { collect(layer, slots); }, spec);
+  return slots;
+}
+
+void rebind(kernels::LayerSpec& to, const kernels::LayerSpec& from) {
+  // Same types and same optionals, so assigning keeps every address that a plan holds.
+  to = from;
+}
+
+}  // namespace fatwood

@@ -1,0 +1,254 @@
+#include <atomic>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <torch/torch.h>
+
+#include <fatwood/core/error.h>
+#include <fatwood/engine/engine.h>
+#include <fatwood/model/blocks.h>
+#include <fatwood/model/cnn.h>
+#include <fatwood/model/conv.h>
+#include <fatwood/model/sequential.h>
+#include <fatwood/model/threads.h>
+
+namespace fatwood {
+namespace {
+
+/// Two copies of one network, one for each engine.
+struct Pair {
+  LayerPtr torch, fused;
+
+  explicit Pair(LayerPtr model) : torch(std::move(model)) {
+    fused = std::static_pointer_cast<Layer>(torch->clone());
+    use_engine(*fused, Engine::fused);
+  }
+};
+
+std::shared_ptr<DeeperCNN> network(BlockFactory block) {
+  torch::manual_seed(1);
+  return DeeperCNN::kaiming({.nfs = {8, 16, 12}, .n_outputs = 5, .block = std::move(block)});
+}
+
+const BlockFactory kBlocks[] = {make<Conv>, make<ResidualConvBlock>, make<DoubleConvBlock>};
+
+double difference(const Tensor& a, const Tensor& b) {
+  return (a - b).abs().max().item<double>() / std::max(0.1, b.abs().max().item<double>());
+}
+
+void step(Layer& model, const Tensor& x, const Tensor& y) {
+  torch::nn::functional::cross_entropy(model.forward(x), y).backward();
+}
+
+void expect_equal_state(const Pair& pair, double tolerance) {
+  const auto theirs = pair.torch->named_parameters();
+  for (const auto& ours : pair.fused->named_parameters()) {
+    const Tensor& wanted = theirs[ours.key()].grad();
+    ASSERT_EQ(ours->grad().defined(), wanted.defined()) << ours.key();
+    if (!wanted.defined()) continue;
+    EXPECT_LT(difference(ours->grad(), wanted), tolerance) << ours.key();
+  }
+  const auto buffers = pair.torch->named_buffers();
+  for (const auto& ours : pair.fused->named_buffers()) {
+    EXPECT_LT(difference(ours->to(torch::kFloat), buffers[ours.key()].to(torch::kFloat)), 1e-5)
+        << ours.key();
+  }
+}
+
+TEST(Engine, a_step_gives_torchs_gradients_running_statistics_and_counts) {
+  for (const BlockFactory& block : kBlocks) {
+    for (int batch : {64, 21}) {
+      const Pair pair(network(block));
+      const Tensor x = torch::randn({batch, 1, 8, 8});
+      const Tensor y = torch::randint(5, {batch});
+      step(*pair.torch, x, y);
+      step(*pair.fused, x, y);
+      // A value within rounding of an activation's corner may fall on either side.
+      expect_equal_state(pair, 2e-2);
+    }
+  }
+}
+
+TEST(Engine, gradients_accumulate_and_full_and_short_batches_alternate) {
+  const Pair pair(network(make<ResidualConvBlock>));
+  for (int batch : {40, 9, 40}) {
+    const Tensor x = torch::randn({batch, 1, 8, 8});
+    const Tensor y = torch::randint(5, {batch});
+    step(*pair.torch, x, y);
+    step(*pair.fused, x, y);
+  }
+  expect_equal_state(pair, 2e-2);
+}
+
+TEST(Engine, evaluation_between_a_forward_pass_and_its_backward_changes_nothing) {
+  const Pair pair(network(make<Conv>));
+  const Tensor x = torch::randn({32, 1, 8, 8});
+  for (const LayerPtr& model : {pair.torch, pair.fused}) {
+    const Tensor loss = model->forward(x).square().sum();
+    {
+      const torch::NoGradGuard no_grad;
+      model->eval();
+      model->forward(x + 1);
+      model->train();
+    }
+    loss.backward();
+  }
+  expect_equal_state(pair, 2e-2);
+}
+
+TEST(Engine, evaluation_is_torchs) {
+  for (const BlockFactory& block : kBlocks) {
+    const Pair pair(network(block));
+    const torch::NoGradGuard no_grad;
+    for (const LayerPtr& model : {pair.torch, pair.fused}) model->eval();
+    const Tensor x = torch::randn({37, 1, 8, 8});
+    EXPECT_LT(difference(pair.fused->forward(x), pair.torch->forward(x)), 1e-5);
+  }
+}
+
+TEST(Engine, inputs_get_gradients_and_frozen_parameters_get_none) {
+  const Pair pair(network(make<ResidualConvBlock>));
+  Tensor grads[2];
+  int i = 0;
+  const Tensor x = torch::randn({16, 1, 8, 8});
+  for (const LayerPtr& model : {pair.torch, pair.fused}) {
+    model->named_parameters()["layers.1.conv_a.weight"].set_requires_grad(false);
+    const Tensor input = x.clone().requires_grad_();
+    model->forward(input).square().sum().backward();
+    grads[i++] = input.grad();
+  }
+  EXPECT_LT(difference(grads[1], grads[0]), 2e-2);
+  EXPECT_FALSE(pair.fused->named_parameters()["layers.1.conv_a.weight"].grad().defined());
+  expect_equal_state(pair, 2e-2);
+}
+
+TEST(Engine, taps_read_the_same_statistics) {
+  const Pair pair(network(make<ResidualConvBlock>));
+  std::vector<ActivationStatistics> readings[2];
+  std::vector<TapHandle> handles;
+  int i = 0;
+  for (const LayerPtr& model : {pair.torch, pair.fused}) {
+    auto& mine = readings[i++];
+    for (const NamedLayer& part : model->layers()) {
+      handles.push_back(part.layer->add_tap({.request = {.moments = true, .hist_period = 2},
+                                             .deliver = [&mine](const TapReading& reading) {
+                                               mine.push_back(*reading.statistics);
+                                             }}));
+    }
+  }
+  for (int pass = 0; pass < 2; ++pass) {
+    const Tensor x = torch::randn({24, 1, 8, 8});
+    pair.torch->forward(x);
+    pair.fused->forward(x);
+  }
+  ASSERT_EQ(readings[0].size(), readings[1].size());
+  ASSERT_GT(readings[0].size(), 4u);
+  for (std::size_t r = 0; r < readings[0].size(); ++r) {
+    EXPECT_NEAR(readings[1][r].mean, readings[0][r].mean, 1e-4);
+    EXPECT_NEAR(readings[1][r].std, readings[0][r].std, 1e-4);
+    EXPECT_EQ(readings[1][r].hist.size(), readings[0][r].hist.size());
+    for (std::size_t bin = 0; bin < readings[0][r].hist.size(); ++bin) {
+      EXPECT_NEAR(readings[1][r].hist[bin], readings[0][r].hist[bin], 3) << bin;
+    }
+  }
+}
+
+TEST(Engine, a_tap_on_tensors_gets_them) {
+  const Pair pair(network(make<Conv>));
+  Tensor seen;
+  const TapHandle handle = pair.fused->layers()[1].layer->add_tap(
+      {.request = {.tensors = true},
+       .deliver = [&](const TapReading& reading) { seen = reading.output.detach().clone(); }});
+  const Tensor x = torch::randn({8, 1, 8, 8});
+  const Tensor out = pair.fused->forward(x);
+  ASSERT_TRUE(seen.defined());
+  EXPECT_EQ(seen.size(1), 16);
+  EXPECT_LT(difference(out, pair.torch->forward(x)), 1e-4);
+}
+
+class Doubled : public Layer {
+ public:
+  std::string kind() const override { return "Doubled"; }
+  LayerPtr remake() const override { return std::make_shared<Doubled>(); }
+
+ protected:
+  Tensor compute(const Tensor& x) override { return x * 2; }
+};
+
+TEST(Engine, layers_without_kernels_run_as_they_are_between_fused_ones) {
+  torch::manual_seed(3);
+  const auto conv = [](std::int64_t c_in, std::int64_t c_out, std::int64_t stride) {
+    return make<Conv>({.c_in = c_in, .c_out = c_out, .stride = stride});
+  };
+  const Pair pair(make<Sequential>(
+      {conv(1, 8, 1), conv(8, 8, 2), std::make_shared<Doubled>(), conv(8, 4, 2), conv(4, 4, 3)}));
+  const auto rows = describe_plan(*pair.fused);
+  ASSERT_EQ(rows.size(), 5u);
+  EXPECT_TRUE(rows[0].fused && rows[1].fused && !rows[2].fused && rows[3].fused && !rows[4].fused);
+  EXPECT_EQ(rows[2].name, "2");
+  EXPECT_EQ(rows[2].reason, "no kernels for Doubled");
+  EXPECT_THAT(rows[4].reason, testing::HasSubstr("stride 3"));
+
+  const Tensor x = torch::randn({16, 1, 9, 9});
+  for (const LayerPtr& model : {pair.torch, pair.fused})
+    model->forward(x).square().sum().backward();
+  expect_equal_state(pair, 2e-2);
+}
+
+TEST(Engine, says_what_it_cannot_differentiate) {
+  const Pair pair(network(make<Conv>));
+  const Tensor x = torch::randn({8, 1, 8, 8});
+  const Tensor first = pair.fused->forward(x).sum();
+  pair.fused->forward(x);
+  EXPECT_THROW(first.backward(), Error);
+  const Tensor second = pair.fused->forward(x).square().sum();
+  const auto weight = pair.fused->parameters()[0];
+  EXPECT_THROW(torch::autograd::grad({second}, {weight}, {}, /*retain_graph=*/true,
+                                     /*create_graph=*/true),
+               Error);
+}
+
+TEST(Engine, double_precision_and_other_states_fall_back_to_torch) {
+  const Pair pair(network(make<Conv>));
+  pair.fused->to(torch::kDouble);
+  EXPECT_EQ(pair.fused->forward(torch::randn({4, 1, 8, 8}, torch::kDouble)).dtype(),
+            torch::kDouble);
+  EXPECT_FALSE(describe_plan(*pair.fused)[0].fused);
+}
+
+TEST(Engine, training_over_one_value_is_an_error_of_the_data) {
+  const Pair pair(network(make<Conv>));
+  try {
+    pair.fused->forward(torch::randn({1, 1, 8, 8}));
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::data);
+  }
+}
+
+TEST(Engine, the_pool_runs_tasks_side_by_side) {
+  if (torch_threads().threads() < 2) GTEST_SKIP() << "one thread";
+  // Each task waits for the other: a serial loop would never end, so it gives up.
+  std::atomic<int> arrived{0};
+  std::atomic<bool> met{true};
+  torch_threads().for_each(2, [&](std::int64_t) {
+    ++arrived;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (arrived < 2) {
+      if (std::chrono::steady_clock::now() > end) {
+        met = false;
+        return;
+      }
+      std::this_thread::yield();
+    }
+  });
+  EXPECT_TRUE(met);
+}
+
+TEST(Engine, names) {
+  EXPECT_EQ(engine_named("fused"), Engine::fused);
+  EXPECT_THROW(engine_named("fast"), Error);
+}
+
+}  // namespace
+}  // namespace fatwood
