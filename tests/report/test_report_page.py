@@ -71,7 +71,7 @@ PROBE = """
 
 def run_chromium(arguments, profile):
     return subprocess.run([CHROMIUM, *FLAGS, f"--user-data-dir={profile}", *arguments],
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=300)
 
 
 class Page:
@@ -98,7 +98,7 @@ class Page:
 def samples(tmp_path_factory):
     folder = tmp_path_factory.mktemp("samples")
     program = os.environ["FATWOOD_REPORT_SAMPLES"]
-    subprocess.run([program, str(folder)], check=True, timeout=120)
+    subprocess.run([program, str(folder)], check=True, timeout=300)
     return folder
 
 
