@@ -110,6 +110,12 @@ TEST_F(Plots, loss_has_raw_smoothed_and_evaluation_curves) {
   EXPECT_EQ(values[2]["x"], Spec({118, 236, 354}));
 }
 
+TEST_F(Plots, metric_has_a_tick_at_every_epoch_of_a_short_run) {
+  const Spec spec = metric_plot({&record, 1});
+  EXPECT_EQ(spec["encoding"]["x"]["axis"]["values"], Spec({0, 1, 2}));
+  EXPECT_EQ(spec["encoding"]["y"]["axis"]["format"], ".1%");
+}
+
 TEST_F(Plots, a_loss_that_is_not_finite_breaks_the_line_and_a_diverging_one_gets_a_log_axis) {
   record.batches[5].loss = std::numeric_limits<double>::infinity();
   record.batches[6].loss = 1e6;

@@ -162,7 +162,9 @@ Spec metric_plot(std::span<const RunRecord> runs) {
   std::int64_t last_epoch = 0;
   for (const RunRecord& run : runs)
     for (const EpochRow& row : run.epochs) last_epoch = std::max(last_epoch, row.epoch);
-  Spec axis = Spec::object();
+  // A format of whole numbers would make Vega thin the ticks out; one epoch alone would be
+  // 0.000000.
+  Spec axis{{"labelExpr", "format(datum.value, 'd')"}};
   // A short axis would repeat its whole numbers.
   if (last_epoch < 12) {
     axis["values"] = Spec::array();
