@@ -115,6 +115,11 @@ void add_train(CLI::App& app, Action& action) {
       ->group(data);
 
   const char* machine = "Machine";
+  command
+      ->add_option("--engine", o.engine,
+                   "torch, or fused: fatwood's own kernels where they know the layers (CPU)")
+      ->capture_default_str()
+      ->group(machine);
   command->add_option("--device", o.device, "auto, cpu or cuda")
       ->capture_default_str()
       ->group(machine);

@@ -7,6 +7,7 @@
 #include <torch/torch.h>
 
 #include <fatwood/core/error.h>
+#include <fatwood/engine/engine.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/recipes/train_run.h>
 
@@ -82,6 +83,7 @@ void check(const TrainRunOptions& options) {
   want_below_one("holdout", options.holdout);
   want_one_of("opt", options.opt, {"adamw", "sgd"});
   want_one_of("sched", options.sched, {"onecycle", "cosine", "step", "exponential", "constant"});
+  engine_named(options.engine);
   want_one_of("device", options.device, {"auto", "cpu", "cuda"});
 }
 
@@ -113,6 +115,7 @@ nlohmann::json to_json(const TrainRunOptions& options) {
                       {"grad-accum-steps", options.grad_accum_steps},
                       {"model-ema-decay", options.model_ema_decay},
                       {"patience", options.patience},
+                      {"engine", options.engine},
                       {"device", options.device},
                       {"threads", options.threads},
                       {"shuffle", options.shuffle},

@@ -9,6 +9,7 @@
 #include <fatwood/core/text.h>
 #include <fatwood/core/version.h>
 #include <fatwood/data/fashion_mnist.h>
+#include <fatwood/engine/engine.h>
 #include <fatwood/inspect/activation_statistics.h>
 #include <fatwood/inspect/summary.h>
 #include <fatwood/kernels/isa.h>
@@ -160,6 +161,8 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
       summarize(*model, loaders.train->get(0, 0).x);  // the network fits the images, or this throws
 
   const SchedulePtr schedule = make_schedule(options, loaders.train->batches());
+
+  use_engine(*model, engine_named(options.engine));
 
   RunFolder folder(options.output.empty() ? default_output(options) : options.output,
                    options.overwrite);

@@ -40,6 +40,8 @@ struct TrainRunOptions {
   double model_ema_decay = 0;  ///< 0: no averaged weights
   std::int64_t patience =
       -1;  ///< evaluations without a better loss that are borne; -1: no early stop
+  std::string engine =
+      "torch";  ///< or "fused": the library's own kernels where they know the layers
   std::string device = "auto";  ///< "cpu", "cuda"
   int threads = 0;              ///< 0: LibTorch's default
   bool shuffle = true;
