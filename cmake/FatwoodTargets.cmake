@@ -23,6 +23,7 @@ function(fatwood_library name)
   target_link_libraries(fatwood_${name} PUBLIC ${arg_LINK} PRIVATE ${arg_PRIVATE_LINK})
   target_compile_features(fatwood_${name} PUBLIC cxx_std_20)
   fatwood_compile_options(fatwood_${name})
+  set_property(GLOBAL APPEND PROPERTY FATWOOD_LIBRARIES fatwood_${name})
 endfunction()
 
 # <torch/torch.h> takes about 20 s to parse: it is compiled once, here, and reused by every target
