@@ -56,8 +56,7 @@ class DotCanvas {
         const Tint next = tint_at(at, row);
         return next == tint || (tint != Tint::none && next == Tint::none);
       };
-      for (; column < end && joins(column); ++column)
-        run += character(column, row, traits.unicode);
+      for (; column < end && joins(column); ++column) run += character(column, row, traits.unicode);
       text += tinted(run, tint, traits.colour);
     }
     return text;
