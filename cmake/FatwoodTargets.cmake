@@ -27,7 +27,8 @@ function(fatwood_library name)
 endfunction()
 
 # <torch/torch.h> takes about 20 s to parse: it is compiled once, here, and reused by every target
-# that includes it.
+# that includes it. What remains is some 7 s a translation unit for its templates, so a few sources
+# are compiled as one.
 function(fatwood_use_torch_header target)
   if(NOT TARGET fatwood_torch_header)
     set(source "${PROJECT_BINARY_DIR}/torch_header.cpp")
@@ -40,4 +41,5 @@ function(fatwood_use_torch_header target)
   endif()
   target_link_libraries(${target} PRIVATE LibTorch::LibTorch)
   target_precompile_headers(${target} REUSE_FROM fatwood_torch_header)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 4)
 endfunction()

@@ -204,7 +204,7 @@ std::string summary_section(const RunRecord& run) {
                    num("share"),
                    num("activation")});
   std::int64_t bytes = 0;
-  for (const LayerSummary& layer : summary.layers) {
+  for (const LayerRecord& layer : summary.layers) {
     bytes += layer.activation_bytes;
     table.add({name(layer.name),
                {layer.kind},

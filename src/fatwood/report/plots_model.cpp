@@ -175,7 +175,7 @@ Spec parameters_plot(const SummaryRecord& summary) {
   Spec values = Spec::array();
   std::vector<std::string> names;
   for (std::size_t i = 0; i < summary.layers.size(); ++i) {
-    const LayerSummary& layer = summary.layers[i];
+    const LayerRecord& layer = summary.layers[i];
     names.push_back(std::to_string(i) + " " + layer.kind);
     values.push_back({{"layer", names.back()}, {"quantity", "Parameters"}, {"n", layer.params}});
     values.push_back({{"layer", names.back()},

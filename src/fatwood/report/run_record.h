@@ -19,7 +19,7 @@ namespace fatwood {
 using NamedTexts = std::vector<std::pair<std::string, std::string>>;
 
 /// One layer of `summary.json`. Work and bytes are for one sample and one batch respectively.
-struct LayerSummary {
+struct LayerRecord {
   std::string name;
   std::string kind;
   std::vector<std::int64_t> input;
@@ -30,7 +30,7 @@ struct LayerSummary {
 };
 
 struct SummaryRecord {
-  std::vector<LayerSummary> layers;
+  std::vector<LayerRecord> layers;
   std::int64_t params_total = 0;
   std::int64_t macs_total = 0;
 };
