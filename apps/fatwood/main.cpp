@@ -55,6 +55,7 @@ int main(int argc, char** argv) {
   fatwood::cli::add_plot(app, action);
   fatwood::cli::add_watch(app, action);
   fatwood::cli::add_diagnose(app, action);
+  fatwood::cli::add_reproduce(app, action);
   try {
     std::vector<std::string> arguments = fatwood::cli::with_config_file({argv + 1, argv + argc});
     if (!arguments.empty() && !arguments[0].starts_with('-') && !is_command(app, arguments[0])) {

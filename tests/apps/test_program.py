@@ -11,8 +11,8 @@ PROGRAM = os.environ["FATWOOD_PROGRAM"]
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
-def fatwood(*args, **options):
-    return subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True, timeout=120, **options)
+def fatwood(*args, timeout=120, **options):
+    return subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True, timeout=timeout, **options)
 
 
 def idx(array):

@@ -19,7 +19,7 @@ MAY_INCLUDE = {
     "engine": ["core", "kernels", "model"],
     "train": ["core", "io", "data", "kernels", "model", "engine"],
     "inspect": ["core", "io", "data", "kernels", "model", "engine", "train"],
-    "recipes": ["core", "io", "data", "kernels", "model", "engine", "train", "inspect"],
+    "recipes": ["core", "io", "data", "kernels", "model", "engine", "train", "inspect", "report"],
     "report": ["core", "io"],
 }
 WITHOUT_LIBTORCH = ["core", "io", "data", "kernels", "report"]

@@ -28,6 +28,8 @@ class TextTable {
   void add(std::vector<std::string> cells);
 
   std::size_t rows() const { return rows_.size(); }
+  const std::vector<Column>& columns() const { return columns_; }
+  const std::vector<std::string>& row(std::size_t i) const { return rows_.at(i); }
 
   /// Heading and rows, columns two spaces apart, no trailing blanks, a newline after each line.
   std::string plain() const;

@@ -1,3 +1,5 @@
+#include <iterator>
+
 #include <fatwood/core/error.h>
 #include <fatwood/core/version.h>
 #include <fatwood/report/assets.h>
@@ -96,6 +98,28 @@ std::string footer() {
          "(BSD-3-Clause). This file loads nothing from any network.</div></footer>\n";
 }
 
+Part written_out(const ReportPart& part, std::size_t number) {
+  std::string html;
+  if (!part.lead.empty()) html += "<p>" + escaped(part.lead) + "</p>\n";
+  for (const auto& [caption, table] : part.tables) {
+    const auto classes = [&columns = table.columns()](std::size_t i) {
+      return std::string(columns[i].align == Align::right ? "num" : "");
+    };
+    std::vector<HtmlTable::Cell> headings;
+    for (std::size_t i = 0; i < table.columns().size(); ++i)
+      headings.push_back({table.columns()[i].heading, classes(i)});
+    HtmlTable written(caption, std::move(headings));
+    for (std::size_t row = 0; row < table.rows(); ++row) {
+      std::vector<HtmlTable::Cell> cells;
+      for (std::size_t i = 0; i < table.columns().size(); ++i)
+        cells.push_back({table.row(row)[i], classes(i)});
+      written.add(std::move(cells));
+    }
+    html += written.html();
+  }
+  return {"part" + std::to_string(number), part.title, std::move(html)};
+}
+
 std::string lead_of(const RunRecord& run) {
   std::string lead = run.run.model;
   const auto add = [&](const std::string& text) {
@@ -111,11 +135,16 @@ std::string lead_of(const RunRecord& run) {
 
 }  // namespace
 
-std::string html_report(std::span<const RunRecord> runs) {
+std::string html_report(std::span<const RunRecord> runs, const std::vector<ReportPart>& first) {
   if (runs.empty()) throw Error(ErrorKind::usage, "html_report", "no run, wanted at least one");
+  std::vector<Part> parts;
+  for (const ReportPart& part : first) parts.push_back(written_out(part, parts.size() + 1));
+  const auto add = [&parts](std::vector<Part> more) {
+    parts.insert(parts.end(), std::move_iterator(more.begin()), std::move_iterator(more.end()));
+  };
   if (runs.size() == 1) {
     const RunRecord& run = runs.front();
-    const std::vector<Part> parts = parts_of(run, "", 2);
+    add(parts_of(run, "", 2));
     std::string html = page_head(run.name + " – fatwood report") + top(run.name, lead_of(run)) +
                        navigation(parts) + "<main id=\"main\" class=\"wrap\">\n" +
                        remarks_box(run) + "<section aria-label=\"Headline figures\">\n" +
@@ -124,10 +153,10 @@ std::string html_report(std::span<const RunRecord> runs) {
     return html + "</main>\n" + footer() + page_end();
   }
 
-  std::vector<Part> parts = {{"comparison", "Comparison", comparison_section(runs)},
-                             {"curves", "Curves",
-                              plot_section(runs, "all-", 3, {"loss", "metric"}, true) +
-                                  plot_section(runs, "all-", 3, {"schedule"}, false)}};
+  add({{"comparison", "Comparison", comparison_section(runs)},
+       {"curves", "Curves",
+        plot_section(runs, "all-", 3, {"loss", "metric"}, true) +
+            plot_section(runs, "all-", 3, {"schedule"}, false)}});
   std::string each;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const std::string prefix = "run" + std::to_string(i + 1) + "-";

@@ -1,0 +1,302 @@
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <system_error>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+#include <torch/torch.h>
+
+#include <fatwood/core/error.h>
+#include <fatwood/core/machine.h>
+#include <fatwood/core/text.h>
+#include <fatwood/core/version.h>
+#include <fatwood/inspect/summary.h>
+#include <fatwood/io/file.h>
+#include <fatwood/model/model_table.h>
+#include <fatwood/model/state.h>
+#include <fatwood/recipes/reproduce.h>
+#include <fatwood/recipes/train_run.h>
+#include <fatwood/report/html.h>
+#include <fatwood/report/run_record.h>
+
+namespace fatwood {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kRecord = "reproduce.json";
+
+[[noreturn]] void refuse(const std::string& what) {
+  throw Error(ErrorKind::usage, "reproduce", what);
+}
+
+/// Calls `interrupt` when the run has recorded a number of batches, and waits until it is heeded,
+/// so that the run ends after exactly that batch.
+class InterruptAfter : public RowSink {
+ public:
+  InterruptAfter(std::int64_t batches, std::function<void()> interrupt, std::stop_token stop)
+      : batches_(batches), interrupt_(std::move(interrupt)), stop_(std::move(stop)) {}
+
+  bool called() const { return called_; }
+
+  void batch(const BatchRow& row) override {
+    if (called_ || row.mode != Mode::training || row.step + 1 != batches_) return;
+    called_ = true;
+    interrupt_();
+    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!stop_.stop_requested()) {
+      if (std::chrono::steady_clock::now() > patience)
+        throw Error(
+            ErrorKind::internal, "reproduce",
+            "the interrupt at batch " + std::to_string(batches_) + " was not noticed within 10 s");
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+
+ private:
+  std::int64_t batches_;
+  std::function<void()> interrupt_;
+  std::stop_token stop_;
+  bool called_ = false;
+};
+
+class Reproducer {
+ public:
+  Reproducer(const ReproduceOptions& options, const ReproduceHooks& hooks)
+      : options_(options), hooks_(hooks) {}
+
+  ReproduceResult run() {
+    if (options_.seeds < 1)
+      refuse("--seeds " + std::to_string(options_.seeds) + ", wanted 1 or more");
+    check(train_options("cnn", options_.seed));
+    choose_device(options_.device);
+    open_folder();
+    if (!interrupted_run()) return stopped();
+    for (const PageRun& page : page_runs()) {
+      print_heading(page);
+      if (page.model == "resnet18") print("N. parameters: " + with_commas(page.params) + "\n");
+      for (std::int64_t i = 0; i < options_.seeds; ++i) {
+        if (!train(page, options_.seed + static_cast<std::uint64_t>(i))) return stopped();
+      }
+      print_epochs(page);
+      for (const PageSummary& summary : page_summaries())
+        if (summary.model == page.model) check_summary(summary);
+    }
+    return finished();
+  }
+
+ private:
+  TrainRunOptions train_options(std::string_view model, std::uint64_t seed) const {
+    TrainRunOptions train;
+    train.model = model;
+    train.seed = seed;
+    if (options_.quick) train.epochs = 1;
+    train.engine = options_.engine;
+    train.device = options_.device;
+    train.threads = options_.threads;
+    train.data = options_.data;
+    train.output = folder_ / (std::string(model) + "-" + std::to_string(seed));
+    return train;
+  }
+
+  void open_folder() {
+    folder_ = options_.output;
+    if (folder_.empty()) {
+      std::string date = this_machine().date.substr(0, 19);
+      std::erase(date, ':');
+      folder_ = fs::path("runs") / (date + "-reproduce");
+    }
+    try {
+      if (fs::exists(folder_) && !fs::is_directory(folder_))
+        refuse(folder_.string() + ": is not a folder");
+      if (fs::exists(folder_) && !fs::is_empty(folder_) && !fs::exists(folder_ / kRecord))
+        refuse(folder_.string() +
+               ": holds other files, wanted a new folder or one that reproduce began");
+      fs::create_directories(folder_);
+    } catch (const fs::filesystem_error& error) {
+      throw Error(ErrorKind::io, "reproduce", folder_.string() + ": " + error.code().message());
+    }
+    write_record({});
+  }
+
+  /// The run that `train.output` holds with the same options, if it ended as it should.
+  bool is_kept(const TrainRunOptions& train, std::string_view status) const {
+    if (!fs::exists(train.output / "args.json")) return false;
+    const auto args = nlohmann::json::parse(read_text_file(train.output / "args.json", 1 << 20),
+                                            nullptr, /*allow_exceptions=*/false);
+    if (!args.is_object() || !args.contains("options")) return false;
+    // An option that the run's version did not have stands at its default.
+    const nlohmann::json wanted = to_json(train);
+    for (const auto& [name, value] : wanted.items()) {
+      if (name == "data" || name == "threads" || !args["options"].contains(name)) continue;
+      if (args["options"][name] != value) {
+        refuse(train.output.string() + ": holds a run with --" + name + " " +
+               args["options"][name].dump() + ", wanted " + value.dump() +
+               "; choose another --output");
+      }
+    }
+    return read_run(train.output).status() == status;
+  }
+
+  /// False when the user stopped it.
+  bool run_one(TrainRunOptions train, const std::shared_ptr<InterruptAfter>& interrupt,
+               std::stop_token stop) {
+    TrainRunHooks hooks{.stop = std::move(stop), .say = hooks_.say};
+    if (hooks_.displays) hooks.sinks = hooks_.displays();
+    if (interrupt) hooks.sinks.push_back(interrupt);
+    train.overwrite = true;  // an unfinished run of the same options: is_kept has looked
+    const TrainRunResult result = train_run(train, hooks);
+    if (interrupt && interrupt->called() && result.fit.status == "interrupted") return true;
+    if (result.fit.status == "interrupted") return false;
+    if (!result.fit.completed())
+      throw Error(ErrorKind::diverged, "reproduce",
+                  train.output.string() + ": " + result.fit.reason);
+    return true;
+  }
+
+  std::stop_token begin_run() const {
+    return hooks_.begin_run ? hooks_.begin_run() : std::stop_token();
+  }
+
+  bool interrupted_run() {
+    if (!hooks_.interrupt) return true;
+    const TrainRunOptions train = train_options(kInterruptedModel, options_.seed);
+    folders_.push_back(train.output);
+    print("\nCNN, interrupted after batch " + std::to_string(kInterruptedAfter) +
+          " of its first epoch\n");
+    if (!is_kept(train, "interrupted")) {
+      const std::stop_token stop = begin_run();
+      if (!run_one(train,
+                   std::make_shared<InterruptAfter>(kInterruptedAfter, hooks_.interrupt, stop),
+                   stop))
+        return false;
+    }
+    const RunRecord record = read_run(train.output);
+    print(record.status() + " after " + std::to_string(record.batches.size()) + " of " +
+          std::to_string(record.run.batches) + " batches; statistics of " +
+          std::to_string(record.stats.size()) + " kept for its plots\n");
+    return true;
+  }
+
+  bool train(const PageRun& page, std::uint64_t seed) {
+    const TrainRunOptions train = train_options(page.model, seed);
+    folders_.push_back(train.output);
+    if (is_kept(train, "completed")) {
+      say(train.output.string() + ": finished before, kept");
+      return true;
+    }
+    return run_one(train, nullptr, begin_run());
+  }
+
+  void print_heading(const PageRun& page) const { print("\n" + std::string(page.title) + "\n"); }
+
+  void print_epochs(const PageRun& page) const {
+    for (const ReproducedRun& run : held()) {
+      if (run.page.model != page.model) continue;
+      std::string seeds;
+      for (const std::uint64_t seed : run.seeds)
+        seeds += (seeds.empty() ? "" : ", ") + std::to_string(seed);
+      print("\nbeside the page, seed" + std::string(run.seeds.size() > 1 ? "s " : " ") + seeds +
+            "\n" + epoch_table(run).plain());
+    }
+  }
+
+  void check_summary(const PageSummary& page) {
+    const LayerPtr model = build_model(page.model);
+    const std::string table = to_markdown(summarize(*model, torch::zeros({512, 1, 28, 28})),
+                                          page.mflops ? SummaryForm::page : SummaryForm::shapes);
+    print("\n" + table);
+    if (table != page.markdown)
+      throw Error(ErrorKind::model, "reproduce",
+                  std::string(page.model) + ": this summary, wanted the page's\n" +
+                      std::string(page.markdown));
+    print("equal to the page's table\n");
+  }
+
+  std::vector<RunRecord> records() const {
+    std::vector<RunRecord> records;
+    for (const fs::path& folder : folders_)
+      if (fs::exists(folder / "rows.jsonl")) records.push_back(read_run(folder));
+    return records;
+  }
+
+  std::vector<ReproducedRun> held() const { return held_against_page(records()); }
+
+  std::string conclusion_of(const std::vector<ReproducedRun>& runs) const {
+    return options_.quick
+               ? "one epoch each: nothing to judge; the page's rows are those of the first of three"
+               : conclusion(runs);
+  }
+
+  ReproduceResult stopped() {
+    say("stopped; the same call with --output " + folder_.string() + " goes on where it was");
+    return {.complete = false, .folder = folder_, .runs = held()};
+  }
+
+  ReproduceResult finished() {
+    const std::vector<RunRecord> all = records();
+    std::vector<ReproducedRun> runs = held_against_page(all);
+    ReportPart part{.title = "Beside the page", .lead = conclusion_of(runs)};
+    std::string markdown = "# The page, reproduced\n\n" + conclusion_of(runs) + ".\n";
+    for (const ReproducedRun& run : runs) {
+      const TextTable table = epoch_table(run);
+      const std::string title = std::string(run.page.title) + ", " +
+                                std::to_string(run.seeds.size()) +
+                                (run.seeds.size() == 1 ? " seed" : " seeds");
+      markdown += "\n## " + title + "\n\n" + table.markdown();
+      part.tables.emplace_back(title, table);
+    }
+    if (!options_.quick) {
+      const TextTable verdicts = verdict_table(runs);
+      print("\n" + verdicts.plain());
+      markdown += "\n## Verdicts\n\n" + verdicts.markdown();
+      part.tables.emplace_back("Verdicts", verdicts);
+    }
+    print("\n" + conclusion_of(runs) + "\n");
+    const Machine machine = this_machine();
+    markdown += "\n" + machine.cpu + ", " + std::to_string(at::get_num_threads()) +
+                " threads; fatwood " + kVersion + ", LibTorch " + TORCH_VERSION + "; engine " +
+                options_.engine + "; " + machine.date + ".\n";
+    write_record(runs);
+    write_file(folder_ / "reproduce.md", markdown);
+    write_file(folder_ / "report.html", html_report(all, {part}));
+    say("report: " + (folder_ / "report.html").string());
+    return {.complete = true, .folder = folder_, .runs = std::move(runs)};
+  }
+
+  void write_record(const std::vector<ReproducedRun>& runs) const {
+    const Machine machine = this_machine();
+    const nlohmann::json json{
+        {"fatwood", kVersion},
+        {"libtorch", TORCH_VERSION},
+        {"machine", {{"cpu", machine.cpu}, {"threads", at::get_num_threads()}}},
+        {"date", machine.date},
+        {"seeds", options_.seeds},
+        {"seed", options_.seed},
+        {"quick", options_.quick},
+        {"engine", options_.engine},
+        {"runs", to_json(runs)}};
+    write_file(folder_ / kRecord, json.dump(1) + "\n");
+  }
+
+  void print(const std::string& text) const {
+    if (hooks_.print) hooks_.print(text);
+  }
+  void say(const std::string& line) const {
+    if (hooks_.say) hooks_.say(line);
+  }
+
+  const ReproduceOptions& options_;
+  const ReproduceHooks& hooks_;
+  fs::path folder_;
+  std::vector<fs::path> folders_;  // of the runs, in the page's order
+};
+
+}  // namespace
+
+ReproduceResult reproduce(const ReproduceOptions& options, const ReproduceHooks& hooks) {
+  return Reproducer(options, hooks).run();
+}
+
+}  // namespace fatwood
