@@ -51,6 +51,7 @@ int run(const TrainRunOptions& given, const Shown& shown, const Asked& asked) {
       return 0;
     }
   }
+  if (options.resume) console->catch_up();
   TrainRunHooks hooks{.stop = signals.token(),
                       .sinks = {console},
                       .say = [&console](std::string_view line) { console->say(line); }};

@@ -215,7 +215,7 @@ void Snapshot::take(const Run& run, const Position& position, const json& more) 
       {"optimizer",
        {{"kind", run.optimizer->kind()}, {"groups", to_json(run.optimizer->groups())}}},
       {"callbacks", std::move(callbacks)}};
-  about_.update(more);
+  if (more.is_object()) about_.update(more);
 }
 
 std::vector<TensorView> Snapshot::views() const {

@@ -29,7 +29,7 @@ std::int64_t step_at(const Position& position, std::int64_t batches);
 /// memory, so that a snapshot costs the copying alone.
 class Snapshot {
  public:
-  /// `more` is added to what the checkpoint says of itself: {"machine": …, "timing": …}.
+  /// `more`, null or an object, is added to what the checkpoint says of itself: {"machine": …}.
   void take(const Run& run, const Position& position, const nlohmann::json& more);
 
   const nlohmann::json& about() const { return about_; }

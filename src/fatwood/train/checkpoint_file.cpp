@@ -23,8 +23,8 @@ constexpr std::uint64_t kMaxBytes = std::uint64_t{64} << 30;
 
 using Digest = Sha256::Digest;
 
-[[noreturn]] void fail(const fs::path& path, const std::string& what) {
-  throw Error(ErrorKind::data, "read_checkpoint", path.string() + ": " + what);
+[[noreturn]] void fail(const std::string& name, const std::string& what) {
+  throw Error(ErrorKind::data, "read_checkpoint", name + ": " + what);
 }
 
 template <class Word>
@@ -55,7 +55,7 @@ bool all_finite(const TensorView& tensor) {
 }
 
 // The digest that stands at the end of a file, after it has been found to be that of the rest.
-Digest checked_digest(const fs::path& path, ByteView file) {
+Digest checked_digest(const std::string& path, ByteView file) {
   Digest stored{};
   if (file.size() < stored.size()) fail(path, counted(file.size(), "byte") + ", no checkpoint");
   const ByteView body = file.first(file.size() - stored.size());
@@ -94,7 +94,7 @@ void write_checkpoint(const fs::path& path, std::span<const TensorView> tensors,
   });
   output.commit();
   try {
-    if (checked_digest(path, read_file(path, kMaxBytes)) == digest) return;
+    if (checked_digest(path.string(), read_file(path, kMaxBytes)) == digest) return;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::data) throw;
   }
@@ -103,9 +103,12 @@ void write_checkpoint(const fs::path& path, std::span<const TensorView> tensors,
 }
 
 CheckpointFile read_checkpoint(const fs::path& path) {
-  Bytes bytes = read_file(path, kMaxBytes);
+  return parse_checkpoint(read_file(path, kMaxBytes), path.string());
+}
+
+CheckpointFile parse_checkpoint(Bytes bytes, const std::string& path) {
   checked_digest(path, bytes);
-  Safetensors tensors = Safetensors::parse(std::move(bytes), path.string());
+  Safetensors tensors = Safetensors::parse(std::move(bytes), path);
   const auto about = tensors.metadata().find(kAbout);
   if (about == tensors.metadata().end())
     fail(path, "no checkpoint: its metadata lack " + std::string(kAbout));

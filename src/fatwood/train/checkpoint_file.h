@@ -33,6 +33,9 @@ void write_checkpoint(const std::filesystem::path& path, std::span<const TensorV
 /// truncated, no checkpoint, or of a later format.
 CheckpointFile read_checkpoint(const std::filesystem::path& path);
 
+/// The same for a file's bytes; `name` stands for it in messages.
+CheckpointFile parse_checkpoint(Bytes file, const std::string& name);
+
 /// "step-00000118.safetensors"
 std::string checkpoint_name(std::int64_t step);
 
