@@ -23,6 +23,8 @@ void add_plot(CLI::App& app, Action& action);
 void add_watch(CLI::App& app, Action& action);
 void add_diagnose(CLI::App& app, Action& action);
 void add_reproduce(CLI::App& app, Action& action);
+void add_diff_runs(CLI::App& app, Action& action);
+void add_verify_resume(CLI::App& app, Action& action);
 
 /// What `--version` prints: fatwood's version, LibTorch's, instruction set, threads.
 std::string version_text();

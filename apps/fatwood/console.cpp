@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <unistd.h>
+#include <utility>
 
 namespace fatwood::cli {
 namespace {
@@ -36,6 +37,7 @@ void Console::begin(const RunRow& row) {
 }
 
 void Console::begin_epoch(Mode mode, std::int64_t epoch, std::int64_t batches) {
+  if (std::exchange(catching_up_, false)) show(true);
   progress_.begin_epoch(mode, epoch, batches);
 }
 

@@ -25,6 +25,11 @@ class Console : public RowSink {
 
   /// Whether bars are drawn; a reader that catches up with a run hides them.
   void show(bool visible) { progress_.show(visible); }
+  /// Draws nothing before the next pass: for the rows of a run that is resumed.
+  void catch_up() {
+    show(false);
+    catching_up_ = true;
+  }
 
   void begin(const RunRow& row) override;
   void begin_epoch(Mode mode, std::int64_t epoch, std::int64_t batches) override;
@@ -37,6 +42,7 @@ class Console : public RowSink {
   LivePlot plot_;
   ProgressDisplay progress_;
   std::optional<EpochTable> table_;
+  bool catching_up_ = false;
 };
 
 }  // namespace fatwood::cli

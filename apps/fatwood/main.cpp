@@ -30,12 +30,13 @@ constexpr const char* kFooter =
     "Examples:\n"
     "  fatwood train                                the residual network, three epochs\n"
     "  fatwood train --model deeper_cnn --epochs 5 --lr 0.02 --output runs/deeper\n"
+    "  fatwood train --resume runs/deeper           go on after Ctrl-C, a crash or a power cut\n"
     "  fatwood summary --model residual_cnn         what each layer does and costs\n"
     "  fatwood diagnose runs/deeper                 what looks ill in a run, and what to try\n"
     "  fatwood report runs/deeper runs/wider        both in one HTML file, compared\n"
-    "Exit codes: 0 done, 2 usage, 3 data, 4 model, 5 files or network, 6 diverged, 130 "
-    "interrupted,\n"
-    "143 terminated, 1 anything else. docs/errors.md says more.";
+    "Exit codes: 0 done, 2 usage, 3 data, 4 model, 5 files or network, 6 diverged, 7 runs "
+    "differ,\n"
+    "130 interrupted, 143 terminated, 1 anything else. docs/errors.md says more.";
 
 }  // namespace
 
@@ -56,6 +57,8 @@ int main(int argc, char** argv) {
   fatwood::cli::add_watch(app, action);
   fatwood::cli::add_diagnose(app, action);
   fatwood::cli::add_reproduce(app, action);
+  fatwood::cli::add_diff_runs(app, action);
+  fatwood::cli::add_verify_resume(app, action);
   try {
     std::vector<std::string> arguments = fatwood::cli::with_config_file({argv + 1, argv + argc});
     if (!arguments.empty() && !arguments[0].starts_with('-') && !is_command(app, arguments[0])) {

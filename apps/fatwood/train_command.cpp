@@ -1,9 +1,12 @@
+#include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 
 #include <CLI/CLI.hpp>
 
 #include <fatwood/core/error.h>
+#include <fatwood/recipes/train_resume.h>
 #include <fatwood/recipes/train_run.h>
 #include <fatwood/report/tensorboard.h>
 
@@ -20,20 +23,56 @@ struct Shown {
   bool tensorboard = false;
 };
 
-int run(const TrainRunOptions& options, const Shown& shown) {
+/// `--resume`, and which of the library's options the command line names.
+struct Asked {
+  std::string resume;
+  std::set<std::string> named;
+};
+
+std::set<std::string> named_options(const CLI::App& command) {
+  std::set<std::string> named;
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->count() == 0) continue;
+    std::string name = option->get_name().substr(2);
+    if (name.starts_with("no-")) name = name.substr(3);
+    named.insert(std::move(name));
+  }
+  return named;
+}
+
+int run(const TrainRunOptions& given, const Shown& shown, const Asked& asked) {
   SignalWatcher signals;
   const auto console = std::make_shared<Console>(ConsoleOptions{.plot = shown.plot});
+  const TrainRunOptions options =
+      asked.resume.empty() ? given : resume_options(given, asked.named, asked.resume);
+  if (options.resume && options.resume_from.empty()) {
+    if (const std::string status = finished_status(options.output); !status.empty()) {
+      console->say(options.output.string() + ": " + status + " already, nothing to resume");
+      return 0;
+    }
+  }
+  if (options.resume) console->catch_up();
   TrainRunHooks hooks{.stop = signals.token(),
                       .sinks = {console},
                       .say = [&console](std::string_view line) { console->say(line); }};
   if (shown.tensorboard) {
     hooks.sinks_in = [](const std::filesystem::path& folder) -> std::vector<RowSinkPtr> {
+      // A resumed run's rows are written again from the first.
+      std::filesystem::remove_all(folder / "tensorboard");
       return {std::make_shared<TensorBoardSink>(folder / "tensorboard")};
     };
   }
   const TrainRunResult result = train_run(options, hooks);
   if (!result.fit.completed()) console->say(result.fit.status + ": " + result.fit.reason);
-  if (result.fit.status == "interrupted") return 128 + signals.received();
+  if (result.fit.status == "interrupted") {
+    if (result.checkpoint.empty()) {
+      console->say("no checkpoint was saved");
+    } else {
+      console->say("saved " + result.checkpoint.string() +
+                   "\nresume with: fatwood train --resume " + result.folder.string());
+    }
+    return 128 + signals.received();
+  }
   if (result.fit.status == "diverged") return static_cast<int>(ErrorKind::diverged);
   return 0;
 }
@@ -150,6 +189,33 @@ void add_train(CLI::App& app, Action& action) {
       ->default_str("moments")
       ->group(record);
 
+  const char* checkpoints = "Checkpoints";
+  const auto asked = std::make_shared<Asked>();
+  command
+      ->add_option(
+          "--resume", asked->resume,
+          "Go on with a run: its folder, one of its checkpoints, or auto (with --output: the "
+          "run there if there is one)")
+      ->group(checkpoints);
+  command
+      ->add_option("--checkpoint-steps", o.checkpoint_steps,
+                   "Save after every n-th batch, beside the end of every epoch; 0: no")
+      ->capture_default_str()
+      ->group(checkpoints);
+  command
+      ->add_option("--checkpoint-minutes", o.checkpoint_minutes,
+                   "And when the last save is that long ago; 0: no")
+      ->capture_default_str()
+      ->group(checkpoints);
+  command->add_option("--keep", o.keep, "Newest checkpoints that stay, beside the best")
+      ->capture_default_str()
+      ->group(checkpoints);
+  command
+      ->add_option("--on-diverge", o.on_diverge,
+                   "stop, or rewind: back to the last checkpoint at half the rate")
+      ->capture_default_str()
+      ->group(checkpoints);
+
   const auto shown = std::make_shared<Shown>();
   command
       ->add_flag("--tensorboard", shown->tensorboard,
@@ -158,8 +224,10 @@ void add_train(CLI::App& app, Action& action) {
   command->add_flag("--no-plot{false}", shown->plot, "No plot of the loss above the progress bars")
       ->group(record);
 
-  command->callback(
-      [options, shown, &action] { action = [options, shown] { return run(*options, *shown); }; });
+  command->callback([options, shown, asked, command, &action] {
+    asked->named = named_options(*command);
+    action = [options, shown, asked] { return run(*options, *shown, *asked); };
+  });
 }
 
 }  // namespace fatwood::cli

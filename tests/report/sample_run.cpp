@@ -174,7 +174,7 @@ void write_sample_run(const std::filesystem::path& folder, const SampleRun& opti
       {"libtorch", "2.13.0"},
       {"machine",
        {{"cpu", "Sample CPU @ 2.60GHz"}, {"cores", 2}, {"threads", 2}, {"isa", "avx512"}}},
-      {"started", "2026-11-23T20:00:00Z"},
+      {"timing", {{"started", "2026-11-23T20:00:00Z"}}},
       {"options",
        {{"model", options.model},
         {"epochs", options.epochs},

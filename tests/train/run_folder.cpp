@@ -70,6 +70,52 @@ TEST(RunFolder, gathers_the_rows_of_a_run) {
   EXPECT_EQ(nlohmann::json::parse(read(path / "args.json"))["seed"], 1);
 }
 
+TEST(RunRows, are_cut_back_to_a_row_and_the_table_with_them) {
+  const TemporaryFolder temporary;
+  const auto path = temporary.path() / "a";
+  RunFolder folder(path, false);
+  folder.write_args({});
+  const auto rows = folder.rows();
+  rows->begin(small_run());
+  const auto add_epoch = [&rows](std::int64_t epoch) {
+    EpochRow row{.epoch = epoch, .metrics = {{"accuracy", 0.5}, {"loss", 0.75}}};
+    rows->epoch(row);
+    row.mode = Mode::evaluation;
+    rows->epoch(row);
+  };
+  add_epoch(0);
+  const std::uint64_t kept = rows->bytes();
+  const std::string table = read(path / "summary.csv");
+  add_epoch(1);
+  EXPECT_THROW(rows->cut_to(kept - 1), Error);  // in the middle of a row
+  EXPECT_THROW(rows->cut_to(rows->bytes() + 1), Error);
+  rows->cut_to(kept);
+  EXPECT_EQ(read(path / "rows.jsonl").size(), kept);
+  EXPECT_EQ(read(path / "summary.csv"), table);
+  add_epoch(1);
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n') + 1, [&] {
+    const std::string longer = read(path / "summary.csv");
+    return std::count(longer.begin(), longer.end(), '\n');
+  }());
+  rows->cut_to(0);
+  EXPECT_EQ(read(path / "rows.jsonl"), "");
+}
+
+TEST(RunFolder, is_reopened_when_it_holds_a_run) {
+  const TemporaryFolder temporary;
+  const auto path = temporary.path() / "a";
+  EXPECT_THROW(RunFolder::reopen(path), Error);
+  {
+    RunFolder folder(path, false);
+    folder.write_args({});
+    EXPECT_THROW(RunFolder::reopen(path), Error);  // locked
+  }
+  std::ofstream(path / ".fatwood-1-2.tmp") << "half a file";
+  const RunFolder again = RunFolder::reopen(path);
+  EXPECT_FALSE(std::filesystem::exists(path / ".fatwood-1-2.tmp"));
+  EXPECT_TRUE(std::filesystem::exists(path / "args.json"));
+}
+
 TEST(RunFolder, refuses_a_run_that_is_there_and_replaces_it_when_told) {
   const TemporaryFolder temporary;
   const auto path = temporary.path() / "a";

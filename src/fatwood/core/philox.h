@@ -27,7 +27,7 @@ constexpr PhiloxCounter philox4x32(PhiloxCounter counter, PhiloxKey key) {
 }
 
 /// What a sequence of random numbers is for: sequences of one seed that must not repeat each other.
-enum class RandomPurpose : std::uint32_t { shuffle = 1, holdout = 2 };
+enum class RandomPurpose : std::uint32_t { shuffle = 1, holdout = 2, verify_resume = 3 };
 
 /// The words of one sequence in order. Its place is a plain number, so copies continue alike.
 class PhiloxSequence {

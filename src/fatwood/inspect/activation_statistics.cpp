@@ -39,7 +39,7 @@ void StoreModuleStats::place_taps(const Run& run, const LayerPtr& layer, std::si
   TapRequest request{
       .moments = true, .hist_period = options_.hist_period, .period = options_.period};
   if (options_.training) {
-    request.first_pass = run.epoch * run.training_batches() + run.batch_index;
+    request.first_pass = run.step;
     taps_.push_back(layer->add_tap({.request = request, .deliver = deliver}));
   }
   if (options_.evaluation) {

@@ -98,9 +98,9 @@ const TensorView* Safetensors::find(std::string_view name) const {
   return found == index_.end() ? nullptr : &tensors_[found->second];
 }
 
-void write_safetensors(const std::filesystem::path& path, std::span<const TensorView> tensors,
-                       const Metadata& metadata) {
-  const std::string file = path.string();
+void encode_safetensors(std::string_view name, std::span<const TensorView> tensors,
+                        const Metadata& metadata, const std::function<void(ByteView)>& sink) {
+  const std::string file(name);
   std::vector<std::size_t> layout(tensors.size());
   std::iota(layout.begin(), layout.end(), std::size_t{0});
   std::stable_sort(layout.begin(), layout.end(), [&](std::size_t a, std::size_t b) {
@@ -142,9 +142,15 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
   const std::uint64_t length = text.size() - kLengthBytes;
   std::memcpy(text.data(), &length, kLengthBytes);
 
+  sink(as_bytes(text));
+  for (const std::size_t i : layout) sink(tensors[i].data);
+}
+
+void write_safetensors(const std::filesystem::path& path, std::span<const TensorView> tensors,
+                       const Metadata& metadata) {
   AtomicFile output(path);
-  output.write(as_bytes(text));
-  for (const std::size_t i : layout) output.write(tensors[i].data);
+  encode_safetensors(path.string(), tensors, metadata,
+                     [&output](ByteView bytes) { output.write(bytes); });
   output.commit();
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -96,10 +97,16 @@ class Safetensors {
   Metadata metadata_;
 };
 
-/// Writes `tensors` to `path` atomically and durably (io/file.h); the same input gives the same
-/// bytes. The header lists the tensors in the order given; their data are laid out by falling
-/// element size, so that each is aligned to its element. Throws Error{io} as write_file does,
-/// Error{internal} when a shape disagrees with its data or a name stands twice.
+/// Hands a file's bytes to `sink`, piece by piece: the header, then the data of each tensor as a
+/// piece of its own. The header lists the tensors in the order given; their data are laid out by
+/// falling element size, so that each is aligned to its element. The same input gives the same
+/// bytes; `name` stands for the file in messages. Throws Error{internal} when a shape disagrees
+/// with its data or a name stands twice, and what `sink` throws.
+void encode_safetensors(std::string_view name, std::span<const TensorView> tensors,
+                        const Metadata& metadata, const std::function<void(ByteView)>& sink);
+
+/// Writes `tensors` to `path` atomically and durably (io/file.h). Throws Error{io} as write_file
+/// does, Error{internal} as encode_safetensors does.
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorView> tensors,
                        const Metadata& metadata = {});
 

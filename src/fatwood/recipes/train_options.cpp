@@ -9,6 +9,7 @@
 #include <fatwood/core/error.h>
 #include <fatwood/engine/engine.h>
 #include <fatwood/model/model_table.h>
+#include <fatwood/recipes/train_resume.h>
 #include <fatwood/recipes/train_run.h>
 
 namespace fatwood {
@@ -85,6 +86,10 @@ void check(const TrainRunOptions& options) {
   want_one_of("sched", options.sched, {"onecycle", "cosine", "step", "exponential", "constant"});
   engine_named(options.engine);
   want_one_of("device", options.device, {"auto", "cpu", "cuda"});
+  want_count("checkpoint-steps", options.checkpoint_steps, 0);
+  want_at_least_zero("checkpoint-minutes", options.checkpoint_minutes);
+  want_count("keep", options.keep, 2);
+  want_one_of("on-diverge", options.on_diverge, {"stop", "rewind"});
 }
 
 torch::Device choose_device(const std::string& name) {
@@ -121,11 +126,62 @@ nlohmann::json to_json(const TrainRunOptions& options) {
                       {"shuffle", options.shuffle},
                       {"holdout", options.holdout},
                       {"deterministic", options.deterministic},
-                      {"stats", name_of(options.stats)}};
+                      {"stats", name_of(options.stats)},
+                      {"checkpoint-steps", options.checkpoint_steps},
+                      {"checkpoint-minutes", options.checkpoint_minutes},
+                      {"keep", options.keep},
+                      {"on-diverge", options.on_diverge}};
   if (!options.nfs.empty()) json["nfs"] = options.nfs;
   if (options.data) json["data"] = options.data->string();
   if (options.initial_checkpoint) json["initial-checkpoint"] = options.initial_checkpoint->string();
   return json;
+}
+
+TrainRunOptions train_options_from_json(const nlohmann::json& json) {
+  TrainRunOptions options;
+  const auto read = [&json](const char* name, auto& value) {
+    if (json.contains(name)) json[name].get_to(value);
+  };
+  const auto read_path = [&json](const char* name, std::optional<std::filesystem::path>& path) {
+    if (json.contains(name)) path = json[name].get<std::string>();
+  };
+  try {
+    read("model", options.model);
+    read("nfs", options.nfs);
+    read("epochs", options.epochs);
+    read("lr", options.lr);
+    read("batch-size", options.batch_size);
+    read("seed", options.seed);
+    read("opt", options.opt);
+    read("sched", options.sched);
+    read("warmup-epochs", options.warmup_epochs);
+    read("weight-decay", options.weight_decay);
+    read("momentum", options.momentum);
+    read("decay-norms", options.decay_norms);
+    read("clip-grad", options.clip_grad);
+    read("grad-accum-steps", options.grad_accum_steps);
+    read("model-ema-decay", options.model_ema_decay);
+    read("patience", options.patience);
+    read("engine", options.engine);
+    read("device", options.device);
+    read("threads", options.threads);
+    read("shuffle", options.shuffle);
+    read("holdout", options.holdout);
+    read("deterministic", options.deterministic);
+    read("checkpoint-steps", options.checkpoint_steps);
+    read("checkpoint-minutes", options.checkpoint_minutes);
+    read("keep", options.keep);
+    read("on-diverge", options.on_diverge);
+    read_path("data", options.data);
+    read_path("initial-checkpoint", options.initial_checkpoint);
+    const std::string stats = json.value("stats", std::string(name_of(options.stats)));
+    for (const StatsLevel level : {StatsLevel::off, StatsLevel::moments, StatsLevel::all}) {
+      if (stats == name_of(level)) options.stats = level;
+    }
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorKind::data, "train_options", std::string("args.json: ") + error.what());
+  }
+  return options;
 }
 
 }  // namespace fatwood

@@ -14,6 +14,7 @@
 #include <fatwood/inspect/summary.h>
 #include <fatwood/kernels/isa.h>
 #include <fatwood/model/model_table.h>
+#include <fatwood/recipes/run_keeping.h>
 #include <fatwood/recipes/train_run.h>
 #include <fatwood/train/averaged_weights.h>
 #include <fatwood/train/gradients.h>
@@ -120,7 +121,7 @@ nlohmann::json args_of(const TrainRunOptions& options, const Data& data, torch::
             {"threads", at::get_num_threads()},
             {"isa", std::string(kernels::name_of(kernels::default_isa()))},
             {"device", device.str()}}},
-          {"started", machine.date},
+          {"timing", {{"started", machine.date}}},
           {"options", to_json(options)},
           {"data",
            {{"name", data.train->name()},
@@ -148,7 +149,8 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
   const auto classes = static_cast<std::int64_t>(data.train->classes().size());
   const LayerPtr model = build_model(
       options.model, {.c_in = data.train->channels(), .n_outputs = classes, .nfs = options.nfs});
-  if (options.initial_checkpoint) load_weights(*model, *options.initial_checkpoint);
+  if (options.initial_checkpoint && !options.resume)
+    load_weights(*model, *options.initial_checkpoint);
 
   const ImageBatchesOptions batches{.batch_size = options.batch_size,
                                     .shuffle = options.shuffle,
@@ -164,13 +166,17 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
 
   use_engine(*model, engine_named(options.engine));
 
-  RunFolder folder(options.output.empty() ? default_output(options) : options.output,
-                   options.overwrite);
-  folder.write_args(args_of(options, data, device));
+  RunFolder folder =
+      options.resume ? RunFolder::reopen(options.output)
+                     : RunFolder(options.output.empty() ? default_output(options) : options.output,
+                                 options.overwrite);
+  // A run that was killed before its first row may lack these.
+  if (!options.resume) folder.write_args(args_of(options, data, device));
   folder.write_json("summary.json", to_json(summary));
   TrainRunResult result;
   result.folder = folder.path();
-  std::vector<RowSinkPtr> sinks{folder.rows()};
+  const std::shared_ptr<RunRows> rows = folder.rows();
+  std::vector<RowSinkPtr> sinks{rows};
   sinks.insert(sinks.end(), hooks.sinks.begin(), hooks.sinks.end());
   if (hooks.sinks_in) {
     for (RowSinkPtr& sink : hooks.sinks_in(folder.path())) sinks.push_back(std::move(sink));
@@ -182,18 +188,32 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
               device.str() + ", " + std::to_string(at::get_num_threads()) + " threads → " +
               folder.path().string());
   }
+  const Keeper keeper{.options = options,
+                      .say = hooks.say,
+                      .folder = folder,
+                      .rows = rows,
+                      .recorder = result.recorder,
+                      .machine = machine_of(options, *model, device),
+                      .data = data_of(*data.train, *data.eval)};
+  const auto checkpointing = std::make_shared<Checkpointing>(keeper.checkpointing());
+  Callbacks callbacks = make_callbacks(options, hooks, classes, schedule, result.recorder);
+  callbacks.push_back(checkpointing);
   Learner learner({.model = model,
                    .loaders = loaders,
                    .optimizer = make_optimizer(options, *model),
-                   .callbacks = make_callbacks(options, hooks, classes, schedule, result.recorder),
+                   .callbacks = std::move(callbacks),
                    .device = device,
                    .seed = options.seed,
                    .name = options.model});
-  result.fit = learner.fit(options.epochs);
-  save_weights(*model, folder.file("model.safetensors"),
-               {{"model", options.model},
-                {"mean", std::to_string(data.normalize.mean)},
-                {"std", std::to_string(data.normalize.std)}});
+  result.fit = keeper.fit(learner);
+  result.checkpoint = checkpointing->newest();
+  result.checkpointing = checkpointing->cost();
+  if (keeper.finite_weights(*model)) {
+    save_weights(*model, folder.file("model.safetensors"),
+                 {{"model", options.model},
+                  {"mean", std::to_string(data.normalize.mean)},
+                  {"std", std::to_string(data.normalize.std)}});
+  }
   return result;
 }
 

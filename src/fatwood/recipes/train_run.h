@@ -10,6 +10,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <fatwood/train/checkpointing.h>
 #include <fatwood/train/learner.h>
 #include <fatwood/train/recorder.h>
 
@@ -52,12 +53,20 @@ struct TrainRunOptions {
   std::optional<std::filesystem::path> initial_checkpoint = {};  ///< weights to start from
   std::filesystem::path output = {};  ///< run folder; empty: runs/<date>-<model>
   bool overwrite = false;
+  std::int64_t checkpoint_steps = 0;  ///< a checkpoint after every n-th batch; 0: not by steps
+  double checkpoint_minutes = 5;      ///< and that long after the last one; 0: not by time
+  std::int64_t keep = 2;              ///< newest checkpoints that stay, beside the best
+  std::string on_diverge = "stop";    ///< or "rewind": back to the last checkpoint at half the rate
+  bool resume = false;                ///< go on with the run in `output` (recipes/train_resume.h)
+  std::filesystem::path resume_from = {};  ///< that checkpoint; empty: the newest whole one
 };
 
 struct TrainRunResult {
   FitResult fit;
   std::filesystem::path folder;
   std::shared_ptr<Recorder> recorder;
+  std::filesystem::path checkpoint = {};  ///< the newest that this fit wrote
+  CheckpointingCost checkpointing = {};
 };
 
 /// What the caller hangs into the run.
@@ -66,7 +75,7 @@ struct TrainRunHooks {
   std::vector<RowSinkPtr> sinks = {};  ///< displays; the run folder's files come by themselves
   /// Sinks that write into the run's folder; called once it is there.
   std::function<std::vector<RowSinkPtr>(const std::filesystem::path& folder)> sinks_in = {};
-  std::function<void(std::string_view)> say = {};  ///< a line for the user before training starts
+  std::function<void(std::string_view)> say = {};  ///< lines for the user: where it trains, remarks
 };
 
 /// Checks every option and loads the data before anything is written. Throws Error of the kind that

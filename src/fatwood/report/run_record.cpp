@@ -63,7 +63,8 @@ void read_args(const Json& json, RunRecord& record) {
   };
   record.fatwood_version = text_at("fatwood");
   record.libtorch_version = text_at("libtorch");
-  record.started = text_at("started");
+  const Json timing = json.value("timing", Json::object());
+  if (timing.contains("started")) record.started = as_text(timing["started"]);
   record.machine = named_texts(json.value("machine", Json::object()));
   record.options = named_texts(json.value("options", Json::object()));
   Json data = json.value("data", Json::object());

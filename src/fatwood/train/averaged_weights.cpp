@@ -1,6 +1,7 @@
 #include <torch/torch.h>
 
 #include <fatwood/core/error.h>
+#include <fatwood/model/layer.h>
 #include <fatwood/train/averaged_weights.h>
 
 namespace fatwood {
@@ -13,11 +14,23 @@ AveragedWeights::AveragedWeights(const Options& options) : options_(options) {
 }
 
 void AveragedWeights::before_fit(Run& run) {
-  if (std::exchange(resumed_, false)) return;
   const torch::NoGradGuard no_grad;
-  average_.clear();
-  for (const auto& [name, tensor] : named_state(*run.model))
-    average_.emplace_back(name, tensor.detach().clone());
+  const NamedTensors loaded = std::exchange(average_, {});
+  const bool resumed = std::exchange(resumed_, false);
+  for (const auto& [name, tensor] : named_state(*run.model)) {
+    Tensor average = tensor.detach().clone();
+    if (resumed) {
+      const std::size_t i = average_.size();
+      if (i >= loaded.size() || loaded[i].first != name ||
+          loaded[i].second.sizes() != average.sizes()) {
+        throw Error(ErrorKind::model, "AveragedWeights",
+                    "the loaded average does not fit the model: " + name +
+                        " is missing or is not " + shape_text(average.sizes()));
+      }
+      average.copy_(loaded[i].second);
+    }
+    average_.emplace_back(name, std::move(average));
+  }
 }
 
 void AveragedWeights::after_step(Run& run) {
@@ -58,7 +71,7 @@ void AveragedWeights::after_fit(Run& run) {
 
 void AveragedWeights::load_tensor_state(const NamedTensors& state) {
   average_ = state;
-  resumed_ = true;
+  resumed_ = !state.empty();
 }
 
 }  // namespace fatwood

@@ -14,6 +14,7 @@ namespace fatwood {
 
 /// The order of callbacks within an event: by stage, and within a stage as they were added.
 enum class Stage {
+  save,      ///< checkpoints: first in, so that its cleanups come when all others have settled
   place,     ///< moves the model and the batch to a device
   data,      ///< changes the batch
   train,     ///< changes what a step does: clipping, accumulation, initialisation

@@ -65,9 +65,10 @@ Learner::Learner(LearnerOptions options) : callbacks_(std::move(options.callback
   run_.name = options.name.empty() ? run_.model->kind() : std::move(options.name);
 }
 
-void Learner::start_at(std::int64_t epoch, std::int64_t batch) {
+void Learner::start_at(std::int64_t epoch, std::int64_t batch, Mode mode) {
   first_epoch_ = epoch;
   first_batch_ = batch;
+  first_mode_ = mode;
 }
 
 FitResult Learner::fit(std::int64_t epochs, const Callbacks& extra) {
@@ -75,12 +76,15 @@ FitResult Learner::fit(std::int64_t epochs, const Callbacks& extra) {
     throw Error(ErrorKind::usage, "fit", std::to_string(epochs) + " epochs, wanted 1 or more");
   const std::int64_t first_epoch = std::exchange(first_epoch_, 0);
   std::int64_t first_batch = std::exchange(first_batch_, 0);
+  bool trained = std::exchange(first_mode_, Mode::training) == Mode::evaluation;
   run_.epoch = first_epoch;
+  run_.mode = trained ? Mode::evaluation : Mode::training;
   run_.batch_index = first_batch;
-  run_.step = first_epoch * run_.training_batches() + first_batch;
+  run_.step = trained ? (first_epoch + 1) * run_.training_batches()
+                      : first_epoch * run_.training_batches() + first_batch;
   return run_brackets(epochs, extra, [&] {
     for (run_.epoch = first_epoch; run_.epoch < epochs && !run_.cancelled(); ++run_.epoch) {
-      pass(Mode::training, std::exchange(first_batch, 0));
+      if (!std::exchange(trained, false)) pass(Mode::training, std::exchange(first_batch, 0));
       if (run_.loaders.eval && !run_.cancelled()) pass(Mode::evaluation, 0);
     }
   });
@@ -103,6 +107,8 @@ FitResult Learner::run_brackets(std::int64_t epochs, const Callbacks& extra,
   std::stable_sort(active_.begin(), active_.end(), [](const CallbackPtr& a, const CallbackPtr& b) {
     return a->stage() < b->stage();
   });
+  run_.callbacks.clear();
+  for (const CallbackPtr& callback : active_) run_.callbacks.push_back(callback.get());
   const StepParts parts = run_.parts;  // callbacks may replace parts for this fit
   const bool was_training = run_.model->is_training();
   const auto restore = [&] {
@@ -110,6 +116,7 @@ FitResult Learner::run_brackets(std::int64_t epochs, const Callbacks& extra,
     run_.model->train(was_training);
     run_.batch = {};
     run_.predictions = run_.loss = Tensor();
+    run_.callbacks.clear();
     active_.clear();
   };
   try {

@@ -45,8 +45,11 @@ class Learner {
   const Run& run() const { return run_; }
   void add(CallbackPtr callback) { callbacks_.push_back(std::move(callback)); }
 
-  /// Where the next fit starts: a resumed run's position. Reset to the beginning by every fit.
-  void start_at(std::int64_t epoch, std::int64_t batch);
+  const Callbacks& callbacks() const { return callbacks_; }
+
+  /// Where the next fit starts: a resumed run's position. In the training pass before `batch`, or
+  /// at the start of the epoch's evaluation pass. Reset to the beginning by every fit.
+  void start_at(std::int64_t epoch, std::int64_t batch, Mode mode = Mode::training);
 
  private:
   using Event = void (Callback::*)(Run&);
@@ -68,6 +71,7 @@ class Learner {
   Callbacks callbacks_;
   Callbacks active_;  // of the fit that runs, in order
   std::int64_t first_epoch_ = 0, first_batch_ = 0;
+  Mode first_mode_ = Mode::training;
 };
 
 }  // namespace fatwood

@@ -35,7 +35,7 @@ class Accuracy : public Metric {
     const Tensor cells = targets * classes_ + predictions.argmax(1);
     const Tensor counts =
         torch::bincount(cells, /*weights=*/{}, classes_ * classes_).reshape({classes_, classes_});
-    counts_ = counts_.defined() ? counts_.add_(counts) : counts;
+    counts_ = counts_.defined() ? counts_.to(counts.device()).add_(counts) : counts;
   }
   double value() const override {
     if (!counts_.defined()) return kNone;
@@ -141,7 +141,9 @@ void Metrics::before_fit(Run& run) {
 
 void Metrics::before_epoch(Run& run) {
   run.epoch_metrics.clear();
-  if (std::exchange(resumed_, false)) return;
+  in_training_pass_ = run.training();
+  // What was loaded belongs to the middle of a pass.
+  if (std::exchange(resumed_, false) && run.batch_index > 0) return;
   for (const MetricPtr& metric : metrics_) metric->reset();
 }
 
@@ -153,12 +155,14 @@ void Metrics::after_batch(Run& run) {
 
 void Metrics::after_epoch(Run& run) {
   run.epoch_metrics.clear();
+  in_training_pass_ = false;
   for (const MetricPtr& metric : metrics_)
     run.epoch_metrics.emplace_back(metric->info().name, metric->value());
 }
 
 NamedTensors Metrics::tensor_state() const {
   NamedTensors state;
+  if (!in_training_pass_) return state;
   for (const MetricPtr& metric : metrics_) {
     for (const auto& [key, value] : metric->state())
       state.emplace_back(metric->info().name + "." + key, value);
@@ -167,6 +171,7 @@ NamedTensors Metrics::tensor_state() const {
 }
 
 void Metrics::load_tensor_state(const NamedTensors& state) {
+  if (state.empty()) return;
   for (const MetricPtr& metric : metrics_) {
     const std::string prefix = metric->info().name + ".";
     NamedTensors own;

@@ -54,12 +54,14 @@ class Metrics : public Callback {
   void before_epoch(Run& run) override;
   void after_batch(Run& run) override;
   void after_epoch(Run& run) override;
+  /// In a training pass, what has been gathered. Runs are resumed in the middle of those only.
   NamedTensors tensor_state() const override;
   void load_tensor_state(const NamedTensors& state) override;
 
  private:
   std::vector<MetricPtr> metrics_;
   bool resumed_ = false;  // the next pass goes on with what was loaded
+  bool in_training_pass_ = false;
 };
 
 }  // namespace fatwood

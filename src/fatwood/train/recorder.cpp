@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <utility>
+
 #include <torch/torch.h>
 
 #include <fatwood/train/recorder.h>
@@ -19,12 +22,14 @@ const ParamGroup* first_group(const Run& run) {
 }  // namespace
 
 double Recorder::elapsed_s() const {
-  return seconds_since(start_);
+  return elapsed_before_s_ + seconds_since(start_);
 }
 
 void Recorder::before_fit(Run& run) {
   start_ = Clock::now();
   completed_ = false;
+  if (std::exchange(resumed_, false)) return;
+  elapsed_before_s_ = 0;
   batches_.clear();
   epochs_.clear();
   RunRow row{.model = run.name,
@@ -88,6 +93,31 @@ void Recorder::cleanup_fit(Run& run) {
     row.reason = "an error ended the fit";
   }
   for (const RowSinkPtr& sink : sinks_) sink->end(row);
+}
+
+void Recorder::resume(const std::function<void(RowSink&)>& replay) {
+  struct Memory : RowSink {
+    void begin(const RunRow&) override { begun = true; }
+    void batch(const BatchRow& row) override {
+      elapsed_s = std::max(elapsed_s, row.elapsed_s);
+      if (row.mode == Mode::training) batches.push_back(row);
+    }
+    void epoch(const EpochRow& row) override {
+      elapsed_s = std::max(elapsed_s, row.elapsed_s);
+      epochs.push_back(row);
+    }
+    bool begun = false;
+    double elapsed_s = 0;
+    std::vector<BatchRow> batches;
+    std::vector<EpochRow> epochs;
+  } memory;
+  replay(memory);
+  resumed_ = memory.begun;
+  if (!resumed_) return;
+  batches_ = std::move(memory.batches);
+  epochs_ = std::move(memory.epochs);
+  elapsed_before_s_ = memory.elapsed_s;
+  for (const RowSinkPtr& sink : sinks_) replay(*sink);
 }
 
 void Recorder::stats(const StatsRow& row) {

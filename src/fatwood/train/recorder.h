@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -26,6 +27,11 @@ class Recorder : public Callback {
   void after_fit(Run& run) override;
   void cleanup_fit(Run& run) override;
 
+  /// Goes on with rows that are there: `replay` hands them, the run's first, to the sink it is
+  /// given. They are kept here, shown to every sink, and the next fit adds to them; elapsed times
+  /// go on from the last one. Without a run row the next fit starts as any other.
+  void resume(const std::function<void(RowSink&)>& replay);
+
   /// Rows of training batches: learning rate, momentum and loss at every one.
   const std::vector<BatchRow>& batches() const { return batches_; }
   const std::vector<EpochRow>& epochs() const { return epochs_; }
@@ -43,6 +49,8 @@ class Recorder : public Callback {
   std::vector<BatchRow> batches_;
   std::vector<EpochRow> epochs_;
   std::chrono::steady_clock::time_point start_, epoch_start_;
+  double elapsed_before_s_ = 0;  // in the part of the run that is resumed
+  bool resumed_ = false;
   bool completed_ = false;
 };
 

@@ -17,6 +17,7 @@ namespace fatwood {
 enum class Scope { batch, epoch, fit };
 
 struct Run;
+class Callback;
 
 /// (predictions, targets) → loss, the mean over the batch.
 using LossFunction = std::function<Tensor(const Tensor&, const Tensor&)>;
@@ -50,7 +51,8 @@ struct Run {
   Loaders loaders;
   torch::Device device = torch::kCPU;
   std::uint64_t seed = 0;
-  std::string name;  ///< the model's name in rows; its kind where empty
+  std::string name;                  ///< the model's name in rows; its kind where empty
+  std::vector<Callback*> callbacks;  ///< of this fit, in their order
 
   // Where the fit stands.
   std::int64_t epochs = 0;       ///< of this fit

@@ -18,11 +18,21 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kLock = "run.lock";
+constexpr std::uint64_t kMaxRowsBytes = std::uint64_t{16} << 30;
 constexpr std::array kFiles{"args.json",    "rows.jsonl",       "summary.csv", "model.safetensors",
-                            "summary.json", "predictions.json", "report.html"};
+                            "summary.json", "predictions.json", "report.html", "restarts.jsonl"};
+constexpr const char* kCheckpoints = "checkpoints";
 
 bool is_run(const fs::path& path) {
   return fs::exists(path / "args.json") || fs::exists(path / "rows.jsonl");
+}
+
+// Creates `path` and what is missing above it, so that the names survive a power failure.
+void make_folders(const fs::path& path) {
+  if (path.empty() || fs::exists(path)) return;
+  const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  make_folders(parent);
+  if (fs::create_directory(path)) sync_folder(parent);
 }
 
 bool holds_anything(const fs::path& path) {
@@ -81,12 +91,51 @@ class SummaryCsv {
   std::optional<EpochRow> train_;
 };
 
-class RowFiles : public RowSink {
+class RowFiles : public RunRows {
  public:
   RowFiles(const RunFolder& folder, std::shared_ptr<FileLock> lock)
       : lock_(std::move(lock)),
-        rows_(folder.file("rows.jsonl")),
-        csv_path_(folder.file("summary.csv")) {}
+        rows_path_(folder.file("rows.jsonl")),
+        csv_path_(folder.file("summary.csv")),
+        rows_(rows_path_) {}
+
+  std::uint64_t bytes() const override { return rows_.length(); }
+  void sync() override { rows_.sync(); }
+
+  void cut_to(std::uint64_t bytes) override {
+    if (bytes > 0 && bytes <= rows_.length()) {
+      const std::string text = read_text_file(rows_path_, kMaxRowsBytes);
+      if (text.at(bytes - 1) != '\n') {
+        throw Error(ErrorKind::data, "cut_rows",
+                    rows_path_.string() + ": no row ends at byte " + std::to_string(bytes));
+      }
+    }
+    rows_.truncate_to(bytes);
+    csv_.reset();
+    fs::remove(csv_path_);
+    struct ToCsv : RowSink {
+      explicit ToCsv(RowFiles& files) : to(files) {}
+      void begin(const RunRow& row) override { to.csv_.emplace(to.csv_path_, row); }
+      void epoch(const EpochRow& row) override {
+        if (to.csv_) to.csv_->add(row);
+      }
+      RowFiles& to;
+    } to_csv(*this);
+    replay(to_csv);
+  }
+
+  void replay(RowSink& sink) const override {
+    if (&sink == this) return;
+    const std::string text = read_text_file(rows_path_, kMaxRowsBytes);
+    for (std::size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
+      try {
+        read_json_line(text.substr(at, end - at), sink);
+      } catch (const Error& error) {
+        if (error.kind() != ErrorKind::data) throw;
+        throw Error(ErrorKind::data, "read_rows", rows_path_.string() + ": " + error.what());
+      }
+    }
+  }
 
   void begin(const RunRow& row) override {
     rows_.append_line(to_json_line(row));
@@ -108,8 +157,8 @@ class RowFiles : public RowSink {
 
  private:
   std::shared_ptr<FileLock> lock_;
+  fs::path rows_path_, csv_path_;
   AppendFile rows_;
-  fs::path csv_path_;
   std::optional<SummaryCsv> csv_;
 };
 
@@ -124,7 +173,7 @@ RunFolder::RunFolder(fs::path path, bool overwrite) : path_(std::move(path)) {
     const bool existed = fs::exists(path_);
     if (existed && !is_run(path_) && holds_anything(path_))
       refuse("holds other files, wanted a new or empty folder");
-    fs::create_directories(path_);
+    make_folders(path_);
     try {
       lock_ = std::make_shared<FileLock>(path_ / kLock);
     } catch (...) {
@@ -134,10 +183,29 @@ RunFolder::RunFolder(fs::path path, bool overwrite) : path_(std::move(path)) {
     if (!is_run(path_)) return;
     if (!overwrite) refuse("holds a run; choose another --output, or --overwrite it");
     for (const char* name : kFiles) fs::remove(path_ / name);
+    fs::remove_all(path_ / kCheckpoints);
     remove_temporaries(path_);
   } catch (const fs::filesystem_error& error) {
     throw Error(ErrorKind::io, "run_folder", path_.string() + ": " + error.code().message());
   }
+}
+
+bool RunFolder::holds_run(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path / "args.json", error);
+}
+
+RunFolder RunFolder::reopen(fs::path path) {
+  RunFolder folder;
+  folder.path_ = std::move(path);
+  if (!holds_run(folder.path_)) {
+    throw Error(ErrorKind::usage, "run_folder",
+                folder.path_.string() + ": holds no run, wanted a folder with args.json");
+  }
+  folder.lock_ = std::make_shared<FileLock>(folder.path_ / kLock);
+  remove_temporaries(folder.path_);
+  remove_temporaries(folder.path_ / kCheckpoints);
+  return folder;
 }
 
 void RunFolder::write_args(const nlohmann::json& args) {
@@ -148,8 +216,14 @@ void RunFolder::write_json(const std::string& name, const nlohmann::json& json) 
   write_file(file(name), json.dump(1) + "\n");
 }
 
-std::shared_ptr<RowSink> RunFolder::rows() {
+std::shared_ptr<RunRows> RunFolder::rows() {
   return std::make_shared<RowFiles>(*this, lock_);
+}
+
+void RunFolder::add_restart(const nlohmann::json& record) {
+  AppendFile file(path_ / "restarts.jsonl");
+  file.append_line(record.dump());
+  file.sync();
 }
 
 }  // namespace fatwood

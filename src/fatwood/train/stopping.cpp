@@ -76,11 +76,13 @@ void EarlyStopping::after_epoch(Run& run) {
   }
   const double sign = info->higher_is_better ? 1 : -1;
   const double value = found->second;
-  if (!best_ || sign * (value - *best_) > options_.min_delta) {
+  // A value that is not finite improves on nothing.
+  if (std::isfinite(value) && (!best_ || sign * (value - *best_) > options_.min_delta)) {
     best_ = value;
     without_ = 0;
   } else if (++without_ > options_.patience) {
-    run.cancel(Scope::fit, options_.metric + " has not improved on " + fixed(*best_, 4) + " for " +
+    run.cancel(Scope::fit, options_.metric + " has not improved" +
+                               (best_ ? " on " + fixed(*best_, 4) : "") + " for " +
                                std::to_string(without_) + " evaluations");
   }
 }

@@ -4,7 +4,6 @@
 #include <torch/torch.h>
 
 #include <fatwood/core/error.h>
-#include <fatwood/io/safetensors.h>
 #include <fatwood/train/weights.h>
 
 namespace fatwood {
@@ -58,15 +57,24 @@ torch::ScalarType scalar_of(DType dtype) {
 
 }  // namespace
 
+TensorView view_of(const std::string& name, const Tensor& tensor) {
+  const auto* bytes = static_cast<const ByteView::value_type*>(tensor.const_data_ptr());
+  return {name, dtype_of(tensor.scalar_type(), name), tensor.sizes().vec(),
+          ByteView(bytes, tensor.nbytes())};
+}
+
+Tensor tensor_of(const TensorView& view) {
+  Tensor tensor = torch::empty(view.shape, torch::TensorOptions().dtype(scalar_of(view.dtype)));
+  if (!view.data.empty()) std::memcpy(tensor.data_ptr(), view.data.data(), view.data.size());
+  return tensor;
+}
+
 void save_tensors(const NamedTensors& tensors, const std::filesystem::path& path,
                   const std::map<std::string, std::string>& metadata) {
   std::vector<Tensor> held;  // keeps the copies alive until they are written
   std::vector<TensorView> views;
   for (const auto& [name, tensor] : tensors) {
-    const Tensor& copy = held.emplace_back(tensor.detach().to(torch::kCPU).contiguous());
-    const auto* bytes = static_cast<const ByteView::value_type*>(copy.const_data_ptr());
-    views.push_back({name, dtype_of(copy.scalar_type(), name), copy.sizes().vec(),
-                     ByteView(bytes, copy.nbytes())});
+    views.push_back(view_of(name, held.emplace_back(tensor.detach().to(torch::kCPU).contiguous())));
   }
   write_safetensors(path, views, metadata);
 }
@@ -74,11 +82,7 @@ void save_tensors(const NamedTensors& tensors, const std::filesystem::path& path
 NamedTensors load_tensors(const std::filesystem::path& path) {
   const Safetensors file = Safetensors::read(path);
   NamedTensors tensors;
-  for (const TensorView& view : file.tensors()) {
-    Tensor tensor = torch::empty(view.shape, torch::TensorOptions().dtype(scalar_of(view.dtype)));
-    if (!view.data.empty()) std::memcpy(tensor.data_ptr(), view.data.data(), view.data.size());
-    tensors.emplace_back(view.name, std::move(tensor));
-  }
+  for (const TensorView& view : file.tensors()) tensors.emplace_back(view.name, tensor_of(view));
   return tensors;
 }
 

@@ -1,0 +1,153 @@
+#include <torch/torch.h>
+#include <torch/version.h>
+
+#include <fatwood/core/error.h>
+#include <fatwood/core/machine.h>
+#include <fatwood/engine/engine.h>
+#include <fatwood/io/sha256.h>
+#include <fatwood/kernels/isa.h>
+#include <fatwood/recipes/run_keeping.h>
+#include <fatwood/train/resume.h>
+#include <fatwood/train/weights.h>
+
+namespace fatwood {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kMostRewinds = 8;  // the rate is then 1/256 of what it was
+constexpr std::int64_t kDigestStride = 64;
+
+std::string digest_of(const ImageDataset& data) {
+  Sha256 sha;
+  const std::string shape = std::to_string(data.size()) + "x" + std::to_string(data.channels()) +
+                            "x" + std::to_string(data.height()) + "x" +
+                            std::to_string(data.width());
+  sha.update(as_bytes(shape));
+  Bytes labels;
+  for (const std::int64_t label : data.labels()) labels.push_back(static_cast<std::uint8_t>(label));
+  sha.update(labels);
+  for (std::int64_t i = 0; i < data.size(); i += kDigestStride) sha.update(data.image(i));
+  return to_hex(sha.finish());
+}
+
+std::string plan_of(const Layer& model) {
+  std::string text;
+  for (const PlanRow& row : describe_plan(model))
+    text += row.name + " " + row.kind + " " + (row.fused ? "fused" : row.reason) + "\n";
+  return sha256_hex(as_bytes(text)).substr(0, 16);
+}
+
+bool is_finite(const NamedTensors& tensors) {
+  for (const auto& [name, tensor] : tensors) {
+    if (tensor.is_floating_point() && !tensor.isfinite().all().item<bool>()) return false;
+  }
+  return true;
+}
+
+std::string rates(const std::vector<ParamGroup>& groups) {
+  std::string text;
+  for (const ParamGroup& group : groups)
+    text += (text.empty() ? "" : ", ") + json(group.base_lr).dump();
+  return text;
+}
+
+}  // namespace
+
+json machine_of(const TrainRunOptions& options, const Layer& model, torch::Device device) {
+  json machine{{"engine", options.engine},
+               {"isa", std::string(kernels::name_of(kernels::default_isa()))},
+               {"threads", at::get_num_threads()},
+               {"device", device.str()},
+               {"cpu", this_machine().cpu},
+               {"libtorch", TORCH_VERSION}};
+  if (options.engine == name_of(Engine::fused)) machine["plan"] = plan_of(model);
+  return machine;
+}
+
+json data_of(const ImageDataset& train, const ImageDataset& eval) {
+  return {{"name", train.name()},
+          {"train", train.size()},
+          {"eval", eval.size()},
+          {"train_sha256", digest_of(train)},
+          {"eval_sha256", digest_of(eval)}};
+}
+
+CheckpointingOptions Keeper::checkpointing() const {
+  return {.folder = folder.file("checkpoints"),
+          .steps = options.checkpoint_steps,
+          .minutes = options.checkpoint_minutes,
+          .start = options.on_diverge == "rewind",
+          .keep = options.keep,
+          .about = {{"machine", machine}, {"data", data}},
+          .rows = rows,
+          .recorder = recorder,
+          .say = say};
+}
+
+FitResult Keeper::fit(Learner& learner) const {
+  if (options.resume) {
+    const Resumed resumed =
+        resume(folder, *rows, *recorder, learner,
+               {.checkpoint = options.resume_from, .machine = machine, .data = data});
+    if (say) say(describe(resumed));
+  }
+  FitResult result = learner.fit(options.epochs);
+  for (int count = 1;
+       result.status == "diverged" && options.on_diverge == "rewind" && count <= kMostRewinds;
+       ++count) {
+    rewind(learner, result.reason, count);
+    result = learner.fit(options.epochs);
+  }
+  return result;
+}
+
+void Keeper::rewind(Learner& learner, const std::string& reason, int count) const {
+  const FoundCheckpoint found = find_checkpoint(folder.file("checkpoints"), rows->bytes());
+  if (!found.file) {
+    throw Error(ErrorKind::io, "rewind",
+                folder.file("checkpoints").string() + ": no checkpoint to go back to; " + reason);
+  }
+  std::vector<ParamGroup>& groups = learner.run().optimizer->groups();
+  const std::vector<ParamGroup> diverged = groups;
+  const Position position = restore(*found.file, learner);
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    // Half of the rate that diverged, which may be a fraction of the checkpoint's already.
+    const double base_lr = diverged[i].base_lr / 2;
+    groups[i].lr *= groups[i].base_lr > 0 ? base_lr / groups[i].base_lr : 1;
+    groups[i].base_lr = base_lr;
+  }
+  rows->cut_to(found.file->about.at("timing").at("rows_bytes").get<std::uint64_t>());
+  recorder->resume([this](RowSink& sink) { rows->replay(sink); });
+  recorder->event({step_at(position, learner.run().training_batches()), "rewind",
+                   reason + "; back to " + found.path.filename().string() +
+                       ", learning rate halved to " + rates(groups) + " (rewind " +
+                       std::to_string(count) + ")"});
+}
+
+bool Keeper::finite_weights(Layer& model) const {
+  if (is_finite(named_state(model))) return true;
+  try {
+    const FoundCheckpoint found = find_checkpoint(folder.file("checkpoints"), rows->bytes());
+    if (found.file) {
+      NamedTensors weights;
+      for (const TensorView& view : found.file->tensors.tensors()) {
+        if (view.name.starts_with("model."))
+          weights.emplace_back(view.name.substr(6), tensor_of(view));
+      }
+      load_state(model, weights, found.path.string());
+      if (say)
+        say("the network holds numbers that are not finite; the weights saved are those of " +
+            found.path.string());
+      return true;
+    }
+  } catch (const Error& error) {
+    if (say) say(error.what());
+  }
+  if (say)
+    say("the network holds numbers that are not finite and there is no checkpoint: no weights are "
+        "saved");
+  return false;
+}
+
+}  // namespace fatwood

@@ -1,0 +1,46 @@
+// What keeps a training run: its checkpoints, going on from one, and going back to one when
+// training diverges. The parts are train/checkpointing.h and train/resume.h; this puts them to
+// train_run's use.
+#pragma once
+
+#include <memory>
+
+#include <nlohmann/json.hpp>
+
+#include <fatwood/data/dataset.h>
+#include <fatwood/recipes/train_run.h>
+#include <fatwood/train/run_folder.h>
+
+namespace fatwood {
+
+/// What decides to the last bit what a run computes, beside its options: engine, instruction set,
+/// threads, device, processor, LibTorch, which layers the kernels take.
+nlohmann::json machine_of(const TrainRunOptions& options, const Layer& model, torch::Device device);
+
+/// The data sets by name, size and digest: SHA-256 over shape, labels and every 64th image.
+nlohmann::json data_of(const ImageDataset& train, const ImageDataset& eval);
+
+struct Keeper {
+  const TrainRunOptions& options;
+  std::function<void(std::string_view)> say;
+  RunFolder& folder;
+  std::shared_ptr<RunRows> rows;
+  std::shared_ptr<Recorder> recorder;
+  nlohmann::json machine, data;
+
+  /// The options of the run's Checkpointing.
+  CheckpointingOptions checkpointing() const;
+
+  /// Resumes if the options say so, trains, and rewinds as often as they allow: to the last
+  /// checkpoint, each group's rate halved, with an event row. Eight times at most.
+  FitResult fit(Learner& learner) const;
+
+  /// Whether the model's state can be saved. Where it holds a number that is not finite, the newest
+  /// checkpoint's weights take its place; false, and said, when there is none.
+  bool finite_weights(Layer& model) const;
+
+ private:
+  void rewind(Learner& learner, const std::string& reason, int count) const;
+};
+
+}  // namespace fatwood

@@ -1,0 +1,27 @@
+// Whether two runs are the same but for times: what `fatwood diff-runs` says and `verify-resume`
+// proves.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace fatwood {
+
+/// The first thing in which one file of two runs differs.
+struct RunDifference {
+  std::string file;   ///< "rows.jsonl"
+  std::string where;  ///< "line 12, loss"; empty when one of the runs lacks the file
+  std::string what;   ///< "0.52 and 0.53"
+};
+
+/// Compares args.json, summary.json, rows.jsonl, summary.csv, predictions.json, model.safetensors
+/// and the newest checkpoints, each to its first difference; empty when there is none. Passed over
+/// are the objects "timing", the columns train_s, eval_s and elapsed_s, event rows that tell of the
+/// run's files ("checkpoint failed"), and files that no run makes by itself. Checkpoints are
+/// compared where both runs have one; they differ when they stand at different steps. Throws
+/// Error{data} when a folder holds no run or a file cannot be read as what it is.
+std::vector<RunDifference> compare_runs(const std::filesystem::path& left,
+                                        const std::filesystem::path& right);
+
+}  // namespace fatwood

@@ -1,0 +1,137 @@
+#include <algorithm>
+#include <system_error>
+
+#include <fatwood/core/error.h>
+#include <fatwood/core/machine.h>
+#include <fatwood/io/file.h>
+#include <fatwood/train/resume.h>
+
+namespace fatwood {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr const char* kSetAside = ".set-aside";
+// What a finished or interrupted run leaves beside its rows; made again at its end.
+constexpr const char* kFinalFiles[] = {"model.safetensors", "predictions.json"};
+
+std::uint64_t rows_bytes_of(const json& about) {
+  const auto timing = about.find("timing");
+  return timing == about.end() ? 0 : timing->value("rows_bytes", std::uint64_t{0});
+}
+
+std::string text_of(const json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+// "threads 1, the checkpoint was made with 2"
+std::vector<std::string> differences(const json& then, const json& now) {
+  std::vector<std::string> result;
+  if (!then.is_object() || !now.is_object()) return result;
+  for (const auto& [key, value] : now.items()) {
+    const json before = then.value(key, json());
+    if (before != value)
+      result.push_back(key + " " + text_of(value) + ", the checkpoint was made with " +
+                       text_of(before));
+  }
+  return result;
+}
+
+void set_aside_later(const fs::path& folder, std::int64_t step) {
+  bool renamed = false;
+  for (const ListedCheckpoint& listed : list_checkpoints(folder)) {
+    if (listed.step <= step) continue;
+    std::error_code error;
+    fs::rename(listed.path, listed.path.string() + kSetAside, error);
+    if (error) {
+      throw Error(ErrorKind::io, "resume",
+                  listed.path.string() + ": cannot be set aside: " + error.message());
+    }
+    renamed = true;
+  }
+  if (renamed) sync_folder(folder);
+}
+
+}  // namespace
+
+FoundCheckpoint find_checkpoint(const fs::path& folder, std::uint64_t rows_bytes) {
+  FoundCheckpoint found;
+  const std::vector<ListedCheckpoint> listed = list_checkpoints(folder);
+  for (const ListedCheckpoint& candidate : listed) {
+    try {
+      CheckpointFile file = read_checkpoint(candidate.path);
+      if (const std::uint64_t counted_bytes = rows_bytes_of(file.about);
+          counted_bytes > rows_bytes) {
+        throw Error(ErrorKind::data, "find_checkpoint",
+                    candidate.path.string() + ": counts " + counted(counted_bytes, "byte") +
+                        " of rows, rows.jsonl has " + std::to_string(rows_bytes));
+      }
+      found.path = candidate.path;
+      found.file = std::move(file);
+      return found;
+    } catch (const Error& error) {
+      found.passed_over.emplace_back(candidate.path, error.what());
+    }
+  }
+  if (!listed.empty()) {
+    throw Error(ErrorKind::data, "find_checkpoint",
+                folder.string() + ": " + counted(listed.size(), "checkpoint") +
+                    ", none of which can be used; the newest: " + found.passed_over.front().second);
+  }
+  return found;
+}
+
+Resumed resume(RunFolder& folder, RunRows& rows, Recorder& recorder, Learner& learner,
+               const ResumeOptions& options) {
+  const fs::path checkpoints = folder.file("checkpoints");
+  FoundCheckpoint found;
+  if (options.checkpoint.empty()) {
+    found = find_checkpoint(checkpoints, rows.bytes());
+  } else {
+    found.path = options.checkpoint;
+    found.file = read_checkpoint(options.checkpoint);
+  }
+  Resumed resumed;
+  resumed.checkpoint = found.path;
+  for (const auto& [path, why] : found.passed_over) resumed.passed_over.push_back(why);
+  std::uint64_t keep_bytes = 0;
+  if (found.file) {
+    const json& about = found.file->about;
+    keep_bytes = rows_bytes_of(about);
+    for (const std::string& difference : differences(about.value("data", json()), options.data)) {
+      throw Error(ErrorKind::data, "resume", found.path.string() + ": other data: " + difference);
+    }
+    resumed.inexact = differences(about.value("machine", json()), options.machine);
+    resumed.position = restore(*found.file, learner, options.extra);
+    resumed.step = step_at(resumed.position, learner.run().training_batches());
+    set_aside_later(checkpoints, resumed.step);
+  }
+  for (const char* name : kFinalFiles) fs::remove(folder.file(name));
+  const std::uint64_t bytes_before = rows.bytes();
+  rows.cut_to(keep_bytes);
+  recorder.resume([&rows](RowSink& sink) { rows.replay(sink); });
+  folder.add_restart(
+      {{"date", this_machine().date},
+       {"checkpoint", found.path.empty() ? json() : json(found.path.filename().string())},
+       {"step", resumed.step},
+       {"position", describe(resumed.position)},
+       {"rows_bytes", keep_bytes},
+       {"rows_bytes_cut", bytes_before - keep_bytes},
+       {"passed_over", resumed.passed_over},
+       {"inexact", resumed.inexact}});
+  return resumed;
+}
+
+std::string describe(const Resumed& resumed) {
+  std::string text = resumed.checkpoint.empty()
+                         ? "no checkpoint yet: starting at the beginning"
+                         : "resuming at step " + std::to_string(resumed.step) + " (" +
+                               describe(resumed.position) + ") from " + resumed.checkpoint.string();
+  for (const std::string& why : resumed.passed_over) text += "\nPASSED OVER: " + why;
+  for (const std::string& why : resumed.inexact)
+    text += "\nNOT EXACT: the resumed run will differ from an uninterrupted one: " + why;
+  return text;
+}
+
+}  // namespace fatwood

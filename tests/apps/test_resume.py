@@ -1,0 +1,290 @@
+"""Killed, interrupted and diverged runs from outside: they go on as if nothing had happened, or say why not.
+
+Runs are on a small data set in FashionMNIST's format, so that each takes a second.
+"""
+import gzip, hashlib, json, os, random, signal, struct, subprocess, time
+
+import numpy
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+PROGRAM = os.environ["FATWOOD_PROGRAM"]
+SMALL = ["--model", "cnn", "--epochs", "3", "--batch-size", "32", "--checkpoint-steps", "3"]  # 10 batches an epoch
+
+
+def fatwood(*args, **options):
+    return subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True, timeout=120, **options)
+
+
+def idx(array):
+    return struct.pack(f">I{array.ndim}I", 0x0800 | array.ndim, *array.shape) + array.tobytes()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    numbers = numpy.random.default_rng(0)
+    for part, count in (("train", 300), ("t10k", 70)):
+        labels = numbers.integers(0, 10, count, dtype=numpy.uint8)
+        images = numbers.integers(0, 60, (count, 28, 28), dtype=numpy.uint8)
+        images[numpy.arange(count), labels * 2 + 3, :] = 250
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            (folder / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(idx(array)))
+    return folder
+
+
+def rows_of(run):
+    lines = (run / "rows.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def start(*args):
+    return subprocess.Popen([PROGRAM, "train", *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(process, run, batches):
+    """Until the run has that many batches and a checkpoint; false when it ended before."""
+    deadline = time.time() + 60
+    while time.time() < deadline and process.poll() is None:
+        rows = run / "rows.jsonl"
+        if rows.exists() and rows.read_text().count('"batch"') >= batches and list(run.glob("checkpoints/step-*.safetensors")):
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def newest_step(run):
+    return max(int(path.name[5:13]) for path in run.glob("checkpoints/step-*.safetensors"))
+
+
+def restarts(run):
+    return [json.loads(line) for line in (run / "restarts.jsonl").read_text().splitlines()]
+
+
+def refused(result, code, *words):
+    assert result.returncode == code, result.stderr
+    errors = [line for line in result.stderr.splitlines() if " error: " in line]
+    assert len(errors) == 1, result.stderr
+    for word in words:
+        assert str(word) in errors[0], errors[0]
+
+
+def same(left, right):
+    result = fatwood("diff-runs", left, right)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+CASES = {
+    "torch": [],
+    "fused": ["--engine", "fused"],
+    "sgd with averaged weights": ["--opt", "sgd", "--sched", "cosine", "--warmup-epochs", "0.5", "--lr", "0.05", "--model-ema-decay", "0.9"],
+    "accumulation and clipping": ["--engine", "fused", "--grad-accum-steps", "4", "--clip-grad", "1", "--no-decay-norms"],
+    "early stopping": ["--epochs", "8", "--patience", "0", "--lr", "1e-9"],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_killed_run_goes_on_to_the_same_files(name, data, tmp_path):
+    args = [*SMALL, "--data", data, *CASES[name]]
+    whole = tmp_path / "whole"
+    assert fatwood("train", *args, "--output", whole).returncode == 0
+    total = sum(row["type"] == "batch" for row in rows_of(whole))
+    draw = random.Random(name)
+    for number in range(3):
+        run = tmp_path / f"run{number}"
+        process = start(*args, "--output", run)
+        if wait_for(process, run, draw.randrange(4, total)):
+            process.kill()
+        process.communicate()
+        if process.returncode == 0:
+            same(whole, run)
+            continue
+        committed = newest_step(run)
+        resumed = fatwood("train", "--resume", run)
+        assert resumed.returncode == 0, resumed.stderr
+        assert f"resuming at step {committed}" in resumed.stderr and "NOT EXACT" not in resumed.stderr
+        assert restarts(run)[0]["step"] == committed > 0
+        same(whole, run)
+
+
+def test_verify_resume_finds_killed_runs_equal_and_cleans_up(data, tmp_path):
+    result = fatwood("verify-resume", "--trials", 2, *SMALL, "--data", data, env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "2 of 2 killed runs ended equal" in result.stdout
+    assert not list(tmp_path.iterdir())
+    refused(fatwood("verify-resume", "--output", tmp_path), 2, "--output")
+
+
+@pytest.mark.parametrize("signal_sent, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_an_interrupted_run_saves_says_how_to_resume_and_goes_on_exactly(signal_sent, code, data, tmp_path):
+    args = [*SMALL, "--epochs", "20", "--data", data]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert fatwood("train", *args, "--output", whole).returncode == 0
+    process = start(*args, "--output", run)
+    assert wait_for(process, run, 25)
+    process.send_signal(signal_sent)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    assert f"resume with: fatwood train --resume {run}" in stderr
+    step = rows_of(run)[-1]["step"]
+    assert newest_step(run) == step and f"step-{step:08d}.safetensors" in stderr
+    assert fatwood("diff-runs", whole, run).returncode == 7
+    assert fatwood("train", "--resume", "auto", "--output", run).returncode == 0
+    assert restarts(run)[0]["step"] == step
+    same(whole, run)
+
+
+def test_a_second_signal_ends_at_once_and_leaves_no_torn_file(data, tmp_path):
+    run = tmp_path / "run"
+    process = start(*SMALL, "--epochs", "500", "--data", data, "--output", run)
+    assert wait_for(process, run, 12)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode in (130, 143)
+    for path in run.glob("checkpoints/step-*.safetensors"):
+        load_file(path)
+        content = path.read_bytes()
+        assert hashlib.sha256(content[:-32]).digest() == content[-32:]
+    assert all(isinstance(row, dict) for row in rows_of(run))
+
+
+def test_python_reads_a_checkpoint(data, tmp_path):
+    run = tmp_path / "run"
+    assert fatwood("train", *SMALL, "--data", data, "--output", run).returncode == 0
+    path = run / "checkpoints" / "step-00000030.safetensors"
+    about = json.loads(safe_open(path, "numpy").metadata()["fatwood.checkpoint"])
+    assert about["format"] == 1 and about["step"] == 30
+    assert about["position"] == {"epoch": 3, "pass": "train", "batch": 0}
+    assert about["machine"]["engine"] == "torch"
+    tensors, weights = load_file(path), load_file(run / "model.safetensors")
+    for key, value in weights.items():
+        assert (tensors["model." + key] == value).all()
+    content = path.read_bytes()
+    assert tensors["digest"].tobytes() == content[-32:] == hashlib.sha256(content[:-32]).digest()
+
+
+def test_a_finished_run_has_nothing_to_resume_and_auto_starts_a_new_one(data, tmp_path):
+    run = tmp_path / "run"
+    first = fatwood("train", *SMALL, "--data", data, "--resume", "auto", "--output", run)
+    assert first.returncode == 0 and not (run / "restarts.jsonl").exists()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    again = fatwood("train", "--resume", run)
+    assert again.returncode == 0 and "nothing to resume" in again.stderr
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_whose_last_files_are_missing_makes_them_again(data, tmp_path):
+    run = tmp_path / "run"
+    assert fatwood("train", *SMALL, "--data", data, "--model-ema-decay", 0.9, "--output", run).returncode == 0
+    weights = (run / "model.safetensors").read_bytes()
+    (run / "model.safetensors").unlink()
+    assert fatwood("train", "--resume", run).returncode == 0
+    assert (run / "model.safetensors").read_bytes() == weights
+
+
+def test_the_newest_checkpoint_is_passed_over_loudly_when_it_is_damaged(data, tmp_path):
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    args = [*SMALL, "--data", data]
+    assert fatwood("train", *args, "--output", whole).returncode == 0
+    process = start(*args, "--output", run)
+    assert wait_for(process, run, 22)
+    process.kill()
+    process.communicate()
+    newest = run / "checkpoints" / f"step-{newest_step(run):08d}.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    refused(fatwood("train", "--resume", newest), 3, newest, "SHA-256")
+    resumed = fatwood("train", "--resume", run)
+    assert resumed.returncode == 0
+    assert f"PASSED OVER: [read_checkpoint] {newest}" in resumed.stderr
+    assert len(restarts(run)[0]["passed_over"]) == 1
+    same(whole, run)
+
+
+def interrupted(data, tmp_path, *more):
+    run = tmp_path / "run"
+    process = start(*SMALL, "--epochs", "30", *more, "--data", data, "--output", run)
+    assert wait_for(process, run, 12)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    return run
+
+
+def test_other_threads_or_another_engine_are_allowed_and_said(data, tmp_path):
+    run = interrupted(data, tmp_path)
+    result = fatwood("train", "--resume", run, "--threads", 1, "--engine", "fused")
+    assert result.returncode == 0
+    assert "NOT EXACT" in result.stderr and "engine fused, the checkpoint was made with torch" in result.stderr
+    assert any("threads 1" in line for line in restarts(run)[0]["inexact"])
+
+
+def test_what_contradicts_a_run_is_refused_and_changes_nothing(data, tmp_path):
+    run = interrupted(data, tmp_path)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "run.lock"}
+    for args, words in [
+        (["--resume", run, "--lr", "0.5"], ["--lr 0.5", "0.01", run / "args.json"]),
+        (["--resume", run, "--model", "resnet18"], ["--model resnet18", "cnn"]),
+        (["--resume", run, "--no-shuffle"], ["--shuffle false", "true"]),
+        (["--resume", run, "--output", tmp_path / "other"], ["--output", "--resume"]),
+        (["--resume", run, "--overwrite"], ["--overwrite"]),
+        (["--resume", tmp_path / "nowhere"], ["nowhere"]),
+        (["--resume", tmp_path], ["args.json"]),
+        (["--resume", "auto"], ["--output"]),
+        (["--keep", 1, "--output", tmp_path / "other"], ["--keep", "2"]),
+        (["--on-diverge", "pray", "--output", tmp_path / "other"], ["--on-diverge"]),
+    ]:
+        refused(fatwood("train", *args), 2, *words)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "run.lock"} == before
+    assert not (tmp_path / "other").exists()
+    assert fatwood("train", "--resume", run, "--lr", "0.01").returncode == 0  # the same is no contradiction
+
+
+def test_other_data_are_refused(data, tmp_path):
+    run = interrupted(data, tmp_path)
+    other = tmp_path / "data"
+    other.mkdir()
+    for path in data.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    labels = other / "train-labels-idx1-ubyte.gz"
+    content = bytearray(gzip.decompress(labels.read_bytes()))
+    content[-1] = (content[-1] + 1) % 10
+    labels.write_bytes(gzip.compress(bytes(content)))
+    refused(fatwood("train", "--resume", run, "--data", other), 3, "other data", "train_sha256")
+
+
+def test_a_diverging_run_keeps_finite_checkpoints_and_weights(data, tmp_path):
+    run = tmp_path / "run"
+    args = ["--model", "cnn", "--opt", "sgd", "--sched", "constant", "--batch-size", 64, "--epochs", 3, "--data", data, "--checkpoint-steps", 1]
+    result = fatwood("train", *args, "--lr", 1e30, "--output", run)
+    assert result.returncode == 6, result.stderr
+    files = [*run.glob("checkpoints/step-*.safetensors"), *run.glob("model.safetensors")]
+    for path in files:
+        for name, tensor in load_file(path).items():
+            assert tensor.dtype.kind != "f" or numpy.isfinite(tensor).all(), (path, name)
+
+
+def test_rewind_goes_back_at_half_the_rate_and_says_so(data, tmp_path):
+    run = tmp_path / "run"
+    args = ["--model", "cnn", "--opt", "sgd", "--sched", "constant", "--batch-size", 64, "--epochs", 2, "--data", data]
+    result = fatwood("train", *args, "--lr", 1e20, "--on-diverge", "rewind", "--output", run)
+    assert result.returncode == 6, result.stderr  # not even a 256th of it is sane
+    assert "(rewind 8)" in result.stderr and f"learning rate halved to {1e20 / 256!r}" in result.stderr
+    events = [row for row in rows_of(run) if row["type"] == "event"]
+    assert events[-1]["what"] == "rewind" and "step-00000000.safetensors" in events[-1]["reason"]
+
+
+def test_diff_runs_says_where_first(data, tmp_path):
+    runs = [tmp_path / name for name in "ab"]
+    for seed, run in enumerate(runs):
+        assert fatwood("train", *SMALL, "--epochs", "1", "--data", data, "--seed", seed, "--output", run).returncode == 0
+    result = fatwood("diff-runs", *runs)
+    assert result.returncode == 7
+    lines = result.stdout.splitlines()
+    assert lines[0] == "args.json, options.seed: 0 and 1"
+    assert any(line.startswith("rows.jsonl, line 1, seed") for line in lines)
+    assert any(line.startswith("model.safetensors, layers.0.weight: differ first in element") for line in lines)
+    refused(fatwood("diff-runs", runs[0], tmp_path), 3, tmp_path)

@@ -1,0 +1,143 @@
+#include <fstream>
+#include <limits>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fatwood/core/error.h>
+#include <fatwood/io/file.h>
+#include <fatwood/train/checkpoint_file.h>
+
+#include "support/temporary_folder.h"
+
+namespace fatwood {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::uint64_t kLimit = 1 << 20;
+
+struct Sample {
+  std::vector<float> weight{1, 2, 3, 4};
+  std::vector<std::uint8_t> generator{7, 8, 9};
+
+  std::vector<TensorView> views() const {
+    return {{"model.weight",
+             DType::f32,
+             {2, 2},
+             ByteView(reinterpret_cast<const std::uint8_t*>(weight.data()), 16)},
+            {"generator.cpu", DType::u8, {3}, generator}};
+  }
+  nlohmann::json about{{"format", kCheckpointFormat}, {"step", 12}};
+
+  Bytes written(const std::filesystem::path& path) const {
+    write_checkpoint(path, views(), about);
+    return read_file(path, kLimit);
+  }
+};
+
+// What is wrong with the bytes, or "" when they are read.
+std::string refusal(Bytes bytes) {
+  try {
+    parse_checkpoint(std::move(bytes), "some.safetensors");
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::data) << error.what();
+    EXPECT_THAT(error.what(), HasSubstr("some.safetensors"));
+    return error.what();
+  }
+  return "";
+}
+
+TEST(CheckpointFile, gives_back_what_was_written) {
+  const TemporaryFolder folder;
+  const Sample sample;
+  const auto path = folder.path() / checkpoint_name(12);
+  sample.written(path);
+  const CheckpointFile file = read_checkpoint(path);
+  EXPECT_EQ(file.about, sample.about);
+  ASSERT_NE(file.tensors.find("model.weight"), nullptr);
+  EXPECT_EQ(as_text(file.tensors.find("model.weight")->data), as_text(sample.views()[0].data));
+  EXPECT_EQ(as_text(file.tensors.find("generator.cpu")->data), "\7\10\11");
+}
+
+TEST(CheckpointFile, the_same_state_gives_the_same_bytes) {
+  const TemporaryFolder folder;
+  const Sample sample;
+  EXPECT_EQ(sample.written(folder.path() / "a"), sample.written(folder.path() / "b"));
+}
+
+TEST(CheckpointFile, every_changed_byte_is_noticed) {
+  const TemporaryFolder folder;
+  const Bytes good = Sample().written(folder.path() / "a");
+  ASSERT_EQ(refusal(good), "");
+  for (std::size_t i = 0; i < good.size(); ++i) {
+    for (const int change : {0x01, 0x80, 0xff}) {
+      Bytes bad = good;
+      bad[i] = static_cast<std::uint8_t>(bad[i] ^ change);
+      EXPECT_NE(refusal(std::move(bad)), "") << "byte " << i << " ^ " << change;
+    }
+  }
+}
+
+TEST(CheckpointFile, every_truncation_and_every_longer_file_is_noticed) {
+  const TemporaryFolder folder;
+  const Bytes good = Sample().written(folder.path() / "a");
+  for (std::size_t length = 0; length < good.size(); ++length) {
+    EXPECT_NE(refusal(Bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(length))), "")
+        << length;
+  }
+  Bytes longer = good;
+  longer.push_back(0);
+  EXPECT_NE(refusal(std::move(longer)), "");
+}
+
+TEST(CheckpointFile, other_safetensors_files_are_no_checkpoints) {
+  const TemporaryFolder folder;
+  const Sample sample;
+  write_safetensors(folder.path() / "model.safetensors", sample.views());
+  EXPECT_THAT(refusal(read_file(folder.path() / "model.safetensors", kLimit)),
+              HasSubstr("no checkpoint"));
+}
+
+TEST(CheckpointFile, a_later_format_is_named) {
+  const TemporaryFolder folder;
+  Sample sample;
+  sample.about["format"] = kCheckpointFormat + 1;
+  write_checkpoint(folder.path() / "a", sample.views(), sample.about);
+  EXPECT_THAT(refusal(read_file(folder.path() / "a", kLimit)), HasSubstr("format 2, wanted 1"));
+}
+
+TEST(CheckpointFile, no_number_that_is_not_finite_is_written) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "a";
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    Sample sample;
+    sample.weight[3] = bad;
+    try {
+      write_checkpoint(path, sample.views(), sample.about);
+      ADD_FAILURE() << "written";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::diverged);
+      EXPECT_THAT(error.what(), HasSubstr("model.weight holds a number that is not finite"));
+    }
+    EXPECT_FALSE(std::filesystem::exists(path));
+  }
+}
+
+TEST(CheckpointFile, a_folder_lists_its_checkpoints_newest_first) {
+  const TemporaryFolder folder;
+  for (const std::int64_t step : {3, 100, 20}) std::ofstream(folder.path() / checkpoint_name(step));
+  for (const char* other : {"step-.safetensors", "step-12x.safetensors", "step--5.safetensors",
+                            "step-00000500.safetensors.set-aside", ".fatwood-1-2.tmp"})
+    std::ofstream(folder.path() / other);
+  std::vector<std::int64_t> steps;
+  for (const ListedCheckpoint& listed : list_checkpoints(folder.path()))
+    steps.push_back(listed.step);
+  EXPECT_THAT(steps, testing::ElementsAre(100, 20, 3));
+  EXPECT_EQ(checkpoint_name(118), "step-00000118.safetensors");
+  EXPECT_TRUE(list_checkpoints(folder.path() / "nowhere").empty());
+}
+
+}  // namespace
+}  // namespace fatwood
