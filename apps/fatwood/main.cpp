@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -7,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/text.h>
 
 #include "commands.h"
 #include "config_file.h"
@@ -14,10 +16,18 @@
 
 namespace {
 
+constexpr std::size_t kLongestMessage = 900;
+
 int report(std::string_view kind, std::string_view message, int code) {
-  std::fprintf(stderr, "fatwood: %.*s error: %.*s\n", static_cast<int>(kind.size()), kind.data(),
-               static_cast<int>(message.size()), message.data());
+  // A message may quote what a file or an argument brought.
+  std::fprintf(stderr, "fatwood: %.*s error: %s\n", static_cast<int>(kind.size()), kind.data(),
+               fatwood::one_line(message, kLongestMessage).c_str());
   return code;
+}
+
+int report_no_memory() {
+  return report("io", "[memory] not enough; a smaller --batch-size may help",
+                static_cast<int>(fatwood::ErrorKind::io));
 }
 
 bool is_command(const CLI::App& app, const std::string& name) {
@@ -43,6 +53,8 @@ constexpr const char* kFooter =
 int main(int argc, char** argv) {
   using fatwood::Error;
   using fatwood::ErrorKind;
+  // A file over the limit of its size is then an error of the write, as on a full disk.
+  std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app("fatwood: trains small vision networks, fast, from C++", "fatwood");
   app.footer(kFooter);
   app.require_subcommand(1);
@@ -75,9 +87,9 @@ int main(int argc, char** argv) {
   } catch (const Error& error) {
     return report(name_of(error.kind()), error.what(), error.exit_code());
   } catch (const std::bad_alloc&) {
-    return report("io", "[memory] not enough; a smaller --batch-size may help",
-                  static_cast<int>(ErrorKind::io));
+    return report_no_memory();
   } catch (const std::exception& error) {
+    if (fatwood::cli::is_out_of_memory(error)) return report_no_memory();
     return report("internal", fatwood::cli::without_backtrace(error),
                   static_cast<int>(ErrorKind::internal));
   }

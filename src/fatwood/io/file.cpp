@@ -97,6 +97,17 @@ void sync_folder(const fs::path& folder) {
   if (result == -1 && errno != EINVAL) throw_io_error("sync_folder", folder, "fsync", errno);
 }
 
+void create_folders(const fs::path& folder) {
+  std::error_code error;
+  if (folder.empty() || fs::is_directory(folder, error)) return;
+  const fs::path parent = folder_of(folder.has_filename() ? folder : folder.parent_path());
+  create_folders(parent);
+  if (!fs::create_directory(folder, error) && error) {
+    throw_io_error("create_folders", folder, "mkdir", error.value());
+  }
+  sync_folder(parent);
+}
+
 int remove_temporaries(const fs::path& folder) {
   int removed = 0;
   std::error_code error;

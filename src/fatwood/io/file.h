@@ -55,6 +55,10 @@ class AtomicFile {
 /// file system cannot sync folders (EINVAL) there is nothing more to do, and that is no error.
 void sync_folder(const std::filesystem::path& folder);
 
+/// Makes `folder` and those of its parents that are missing; their names survive a power failure
+/// once this returns. Throws Error{io}; a folder that is there already is none.
+void create_folders(const std::filesystem::path& folder);
+
 /// Removes the temporary files that killed processes left in `folder`; returns how many. Only for a
 /// folder that the caller alone writes to (see file_lock.h).
 int remove_temporaries(const std::filesystem::path& folder);

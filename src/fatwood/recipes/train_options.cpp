@@ -27,6 +27,8 @@ void want_at_most(const char* option, std::int64_t value, std::int64_t most) {
   if (value > most) fail(option, std::to_string(value), std::to_string(most) + " or less");
 }
 
+constexpr std::int64_t kMost = 1'000'000;  // of anything counted: products stay far from overflow
+
 void want_positive(const char* option, double value) {
   if (!(std::isfinite(value) && value > 0))
     fail(option, std::to_string(value), "a finite number above 0");
@@ -70,15 +72,25 @@ void check(const TrainRunOptions& options) {
   find_model(options.model);
   want_count("epochs", options.epochs, 1);
   want_count("batch-size", options.batch_size, 1);
-  want_at_most("batch-size", options.batch_size, 1'000'000);
   want_count("grad-accum-steps", options.grad_accum_steps, 1);
   want_count("threads", options.threads, 0);
   want_count("patience", options.patience, -1);
-  for (const std::int64_t features : options.nfs) want_count("nfs", features, 1);
+  want_at_most("epochs", options.epochs, kMost);
+  want_at_most("batch-size", options.batch_size, kMost);
+  want_at_most("grad-accum-steps", options.grad_accum_steps, kMost);
+  want_at_most("threads", options.threads, 1024);
+  for (const std::int64_t features : options.nfs) {
+    want_count("nfs", features, 1);
+    want_at_most("nfs", features, kMost);
+  }
   want_positive("lr", options.lr);
   want_at_least_zero("weight-decay", options.weight_decay);
   want_at_least_zero("clip-grad", options.clip_grad);
   want_at_least_zero("warmup-epochs", options.warmup_epochs);
+  if (options.warmup_epochs > static_cast<double>(options.epochs)) {
+    fail("warmup-epochs", std::to_string(options.warmup_epochs),
+         "at most --epochs, " + std::to_string(options.epochs));
+  }
   want_below_one("momentum", options.momentum);
   want_below_one("model-ema-decay", options.model_ema_decay);
   want_below_one("holdout", options.holdout);

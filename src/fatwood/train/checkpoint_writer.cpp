@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <system_error>
 
 #include <fatwood/core/error.h>
@@ -83,7 +84,12 @@ void CheckpointWriter::work(const std::stop_token& stop) {
     }
     slot->state = State::writing;
     lock.unlock();
-    SaveOutcome outcome = write(*slot);
+    SaveOutcome outcome{.step = slot->snapshot.step()};
+    try {
+      outcome = write(*slot);
+    } catch (const std::bad_alloc&) {
+      outcome.error = "out of memory";  // short enough to need none
+    }
     lock.lock();
     slot->state = State::free;
     outcomes_.push_back(std::move(outcome));
@@ -99,10 +105,7 @@ SaveOutcome CheckpointWriter::write(const Slot& slot) {
                       .best = slot.weight == SaveWeight::best};
   try {
     if (options_.before_write) options_.before_write();
-    if (std::error_code error; !fs::is_directory(options_.folder, error)) {
-      fs::create_directories(options_.folder);
-      sync_folder(options_.folder.has_parent_path() ? options_.folder.parent_path() : ".");
-    }
+    create_folders(options_.folder);
     write_checkpoint(outcome.path, slot.snapshot.views(), slot.snapshot.about());
     std::erase_if(whole_, [step](std::int64_t other) { return other >= step; });
     whole_.push_back(step);

@@ -27,14 +27,6 @@ bool is_run(const fs::path& path) {
   return fs::exists(path / "args.json") || fs::exists(path / "rows.jsonl");
 }
 
-// Creates `path` and what is missing above it, so that the names survive a power failure.
-void make_folders(const fs::path& path) {
-  if (path.empty() || fs::exists(path)) return;
-  const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  make_folders(parent);
-  if (fs::create_directory(path)) sync_folder(parent);
-}
-
 bool holds_anything(const fs::path& path) {
   return std::any_of(
       fs::directory_iterator(path), fs::directory_iterator(),
@@ -173,7 +165,7 @@ RunFolder::RunFolder(fs::path path, bool overwrite) : path_(std::move(path)) {
     const bool existed = fs::exists(path_);
     if (existed && !is_run(path_) && holds_anything(path_))
       refuse("holds other files, wanted a new or empty folder");
-    make_folders(path_);
+    create_folders(path_);
     try {
       lock_ = std::make_shared<FileLock>(path_ / kLock);
     } catch (...) {
