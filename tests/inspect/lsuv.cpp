@@ -192,7 +192,8 @@ TEST(Lsuv, says_which_layers_cannot_be_scaled_and_leaves_them_as_they_were) {
   const NamedTensors before = copy_of(*model);
   const std::vector<LsuvRow> rows = lsuv(*model, torch::randn({64, 1, 8, 8}));
   EXPECT_THAT(rows[1].remark, HasSubstr("constant"));
-  for (const std::string& name : changed(before, *model)) EXPECT_THAT(name, testing::Not(HasSubstr("layers.1.")));
+  for (const std::string& name : changed(before, *model))
+    EXPECT_THAT(name, testing::Not(HasSubstr("layers.1.")));
 
   const LayerPtr resnet = build_model("resnet18");
   const std::vector<LsuvRow> of_resnet = lsuv(*resnet, torch::randn({8, 1, 28, 28}));
