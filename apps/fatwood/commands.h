@@ -16,6 +16,7 @@ namespace fatwood::cli {
 using Action = std::function<int()>;
 
 void add_train(CLI::App& app, Action& action);
+void add_lr_find(CLI::App& app, Action& action);
 void add_summary(CLI::App& app, Action& action);
 void add_models(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);

@@ -42,6 +42,7 @@ constexpr const char* kFooter =
     "  fatwood train --model deeper_cnn --epochs 5 --lr 0.02 --output runs/deeper\n"
     "  fatwood train --resume runs/deeper           go on after Ctrl-C, a crash or a power cut\n"
     "  fatwood summary --model residual_cnn         what each layer does and costs\n"
+    "  fatwood lr-find --model residual_cnn         which learning rate to train it at\n"
     "  fatwood diagnose runs/deeper                 what looks ill in a run, and what to try\n"
     "  fatwood report runs/deeper runs/wider        both in one HTML file, compared\n"
     "Exit codes: 0 done, 2 usage, 3 data, 4 model, 5 files or network, 6 diverged, 7 runs "
@@ -62,6 +63,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", fatwood::cli::version_text);
   fatwood::cli::Action action;
   fatwood::cli::add_train(app, action);
+  fatwood::cli::add_lr_find(app, action);
   fatwood::cli::add_summary(app, action);
   fatwood::cli::add_models(app, action);
   fatwood::cli::add_report(app, action);

@@ -12,6 +12,7 @@
 
 #include "commands.h"
 #include "console.h"
+#include "job_options.h"
 #include "signals.h"
 
 namespace fatwood::cli {
@@ -87,12 +88,9 @@ void add_train(CLI::App& app, Action& action) {
   command->get_formatter()->column_width(34);
   TrainRunOptions& o = *options;
 
-  command->add_option("--model", o.model, "Network; `fatwood models` lists them")
+  add_model_options(*command, o);
+  command->add_option("--init", o.init, "Initial weights: default, or lsuv on the first batch")
       ->capture_default_str();
-  command->add_option("--nfs", o.nfs, "Features per block, e.g. 8,16,32,64,128")->delimiter(',');
-  command->add_option("--initial-checkpoint", o.initial_checkpoint,
-                      "Start from these weights (safetensors)");
-
   const char* training = "Training";
   command->add_option("--epochs", o.epochs, "Passes through the training images")
       ->capture_default_str()
@@ -100,31 +98,13 @@ void add_train(CLI::App& app, Action& action) {
   command->add_option("--lr", o.lr, "Learning rate; the highest one of a cycle")
       ->capture_default_str()
       ->group(training);
-  command->add_option("--batch-size", o.batch_size, "Images per step")
-      ->capture_default_str()
-      ->group(training);
-  command->add_option("--seed", o.seed, "Of initial weights and batch order")
-      ->capture_default_str()
-      ->group(training);
-  command->add_option("--opt", o.opt, "adamw or sgd")->capture_default_str()->group(training);
+  add_step_options(*command, o, training);
   command->add_option("--sched", o.sched, "onecycle, cosine, step, exponential or constant")
       ->capture_default_str()
       ->group(training);
   command
       ->add_option("--warmup-epochs", o.warmup_epochs,
                    "Linear warm-up, for every schedule but onecycle")
-      ->capture_default_str()
-      ->group(training);
-  command->add_option("--weight-decay", o.weight_decay, "Decoupled for adamw")
-      ->capture_default_str()
-      ->group(training);
-  command->add_option("--momentum", o.momentum, "Of sgd")->capture_default_str()->group(training);
-  command->add_flag("--no-decay-norms{false}", o.decay_norms, "No weight decay on norms and biases")
-      ->group(training);
-  command->add_option("--clip-grad", o.clip_grad, "Bound on the gradients' joint norm; 0: none")
-      ->capture_default_str()
-      ->group(training);
-  command->add_option("--grad-accum-steps", o.grad_accum_steps, "Batches per optimiser step")
       ->capture_default_str()
       ->group(training);
   command
@@ -138,42 +118,9 @@ void add_train(CLI::App& app, Action& action) {
       ->capture_default_str()
       ->group(training);
 
-  const char* data = "Data";
-  command
-      ->add_option("--data", o.data,
-                   "Folder of the four FashionMNIST files; default: found or downloaded")
-      ->group(data);
-  command
-      ->add_flag("--no-shuffle{false}", o.shuffle,
-                 "Visit the images in the order in which they are stored")
-      ->group(data);
-  command
-      ->add_option("--holdout", o.holdout,
-                   "Evaluate on this share of the training images, not on the test images")
-      ->capture_default_str()
-      ->group(data);
-
-  const char* machine = "Machine";
-  command
-      ->add_option("--engine", o.engine,
-                   "torch, or fused: fatwood's own kernels where they know the layers (CPU)")
-      ->capture_default_str()
-      ->group(machine);
-  command->add_option("--device", o.device, "auto, cpu or cuda")
-      ->capture_default_str()
-      ->group(machine);
-  command->add_option("--threads", o.threads, "0: as many as LibTorch takes")
-      ->capture_default_str()
-      ->group(machine);
-  command
-      ->add_flag("--deterministic", o.deterministic,
-                 "Refuse operators whose result depends on timing")
-      ->group(machine);
-
-  // For --help: the file has become arguments by the time they are parsed (config_file.h).
-  command->add_option_function<std::string>(
-      "--config", [](const std::string&) {},
-      "Read options from a file of lines `lr = 0.01`; the command line wins");
+  add_data_options(*command, o);
+  add_machine_options(*command, o);
+  add_config_option(*command);
 
   const char* record = "Record";
   command->add_option("--output", o.output, "Run folder; default: runs/<date>-<model>")

@@ -65,7 +65,7 @@ def test_summary_compat_ends_with_the_pages_total():
 
 
 def test_help_teaches_every_command():
-    for args in (["--help"], ["train", "--help"], ["summary", "--help"]):
+    for args in (["--help"], ["train", "--help"], ["lr-find", "--help"], ["summary", "--help"]):
         result = fatwood(*args)
         assert result.returncode == 0 and len(result.stdout.splitlines()) > 8
     assert "Examples:" in fatwood("--help").stdout
@@ -126,6 +126,96 @@ def test_a_run_that_is_there_is_refused_and_left_alone(tiny_mnist, tmp_path):
     assert fatwood(*args, "--overwrite").returncode == 0
 
 
+def test_train_leaves_predictions_of_the_last_evaluation(tiny_mnist, tmp_path):
+    run = tmp_path / "run"
+    result = fatwood("train", "--model", "cnn", "--epochs", 2, "--batch-size", 64, "--init", "lsuv", "--data", tiny_mnist, "--output", run)
+    assert result.returncode == 0 and "layers changed" in result.stderr, result.stderr
+    predictions = json.loads((run / "predictions.json").read_text())
+    assert predictions["samples"] == sum(map(sum, predictions["confusion"])) == 70
+    assert (predictions["epoch"], predictions["step"]) == (1, 10)
+    assert predictions["classes"][9] == "Ankle boot" and len(predictions["worst"]) == 16
+    assert fatwood("plot", run, "--what", "confusion", "-o", tmp_path / "confusion.vl.json").returncode == 0
+    assert fatwood("plot", run, "--what", "worst", "-o", tmp_path / "worst.vl.json").returncode == 0
+
+
+def test_lr_find_suggests_rates_and_writes_what_plot_draws(tiny_mnist, tmp_path):
+    found = tmp_path / "found.json"
+    result = fatwood("lr-find", "--model", "cnn", "--batch-size", 64, "--data", tiny_mnist, "--output", found)
+    assert result.returncode == 0, result.stderr
+    table = [line.split() for line in result.stdout.splitlines()]
+    assert table[0] == ["Suggestion", "Learning", "rate", "Loss", "there"]
+    assert [row[0] for row in table[1:]] == ["steepest", "valley"]
+    assert "batches; the loss is" in result.stderr and "\x1b" not in result.stderr
+    json_found = json.loads(found.read_text())
+    assert json_found["lr"][0] == 1e-5 and len(json_found["lr"]) == len(json_found["loss"])
+    for row in table[1:]:
+        assert float(row[1]) == pytest.approx(json_found["suggestions"][row[0]], rel=1e-3)
+    assert fatwood("plot", found, "--what", "lr-find", "-o", tmp_path / "plot.vl.json").returncode == 0
+    assert "Learning-rate finder" in (tmp_path / "plot.vl.json").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["found.json", "plot.vl.json"]
+
+
+def test_lr_find_shows_in_the_report_of_a_run_that_it_was_written_to(tiny_mnist, tmp_path):
+    run = tmp_path / "run"
+    assert fatwood("train", "--model", "cnn", "--epochs", 1, "--data", tiny_mnist, "--output", run).returncode == 0
+    assert fatwood("lr-find", "--model", "cnn", "--batch-size", 64, "--data", tiny_mnist, "--output", run / "lr_find.json").returncode == 0
+    assert fatwood("report", run, "-o", tmp_path / "report.html").returncode == 0
+    text = (tmp_path / "report.html").read_text()
+    assert 'id="lr-find"' in text and 'id="confusion"' in text
+
+
+def test_lr_find_says_when_nothing_can_be_suggested(tiny_mnist):
+    result = fatwood("lr-find", "--model", "cnn", "--end-lr", 1e-4, "--factor", 2, "--data", tiny_mnist)
+    assert result.returncode == 0 and "no suggestion" in result.stderr
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_lr_find_refuses_a_file_that_is_there(tiny_mnist, tmp_path):
+    found = tmp_path / "found.json"
+    found.write_text("mine")
+    args = ("lr-find", "--model", "cnn", "--end-lr", 1e-4, "--data", tiny_mnist, "--output", found)
+    refused(fatwood(*args), 2, "found.json", "--overwrite")
+    assert found.read_text() == "mine"
+    assert fatwood(*args, "--overwrite").returncode == 0
+    assert json.loads(found.read_text())["lr"]
+
+
+@pytest.mark.parametrize("args, code, words", [
+    (["--colour", "red"], 2, ["--colour"]),
+    (["--lr", "0.1"], 2, ["--lr"]),
+    (["--start-lr", "nan"], 2, ["start_lr", "nan"]),
+    (["--start-lr", "-1"], 2, ["start_lr", "-1"]),
+    (["--end-lr", "1e-9"], 2, ["end_lr", "1e-09", "1e-05"]),
+    (["--factor", "1"], 2, ["factor"]),
+    (["--factor", "fast"], 2, ["--factor"]),
+    (["--stop-at", "0.5"], 2, ["stop_at"]),
+    (["--model", "alexnet"], 2, ["alexnet"]),
+    (["--nfs", "4,4"], 4, ["wanted"]),
+    (["--output", "/nowhere/found.json"], 5, ["/nowhere"]),
+    (["--output", "/tmp"], 2, ["/tmp", "folder"]),
+    (["--initial-checkpoint", "/nowhere/model.safetensors"], 5, ["/nowhere/model.safetensors"]),
+])
+def test_bad_arguments_of_lr_find_get_one_clear_error(args, code, words, tiny_mnist):
+    refused(fatwood("lr-find", "--data", tiny_mnist, *args), code, *words)
+
+
+def test_lr_find_names_data_that_is_not_there(tmp_path):
+    refused(fatwood("lr-find", "--data", tmp_path), 3, str(tmp_path), FILES[0])
+
+
+def test_a_signal_ends_a_sweep_and_keeps_what_it_has(tiny_mnist, tmp_path):
+    found = tmp_path / "found.json"
+    process = subprocess.Popen(
+        [PROGRAM, "lr-find", "--model", "residual_cnn", "--factor", "1.0003", "--stop-at", "1e9", "--data", str(tiny_mnist), "--output", str(found)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "residual_cnn" in process.stderr.readline()  # said when the data are read and the model is made
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert json.loads(found.read_text())["ended"] == "the sweep was interrupted"
+
+
 @pytest.mark.parametrize("signal_sent, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_run_after_the_step_and_keeps_the_rows(tiny_mnist, tmp_path, signal_sent, code):
     run = tmp_path / "r"
@@ -167,6 +257,8 @@ def test_a_diverging_run_stops_with_its_own_code(tiny_mnist, tmp_path):
     (["train", "--holdout", "1"], 2, ["--holdout"]),
     (["train", "--stats", "some"], 2, ["--stats"]),
     (["train", "--opt", "lion"], 2, ["--opt", "adamw"]),
+    (["train", "--init", "random"], 2, ["--init", "random", "lsuv"]),
+    (["train", "--init", "lsuv", "--initial-checkpoint", "model.safetensors"], 2, ["--init", "--initial-checkpoint"]),
     (["train", "--config", "/nowhere/options.ini"], 2, ["options.ini"]),
     (["summary", "--input", "1x28"], 2, ["1x28", "CxHxW"]),
     (["summary", "--input", "1x64x64", "--model", "cnn"], 4, ["(512, 10, 2, 2)", "wanted"]),

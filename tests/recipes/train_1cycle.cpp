@@ -7,18 +7,10 @@
 #include <fatwood/recipes/train_1cycle.h>
 #include <fatwood/train/schedule.h>
 
+#include "support/bright_thirds.h"
+
 namespace fatwood {
 namespace {
-
-// Three classes told apart by which third of the image is bright.
-Loaders bright_thirds(std::int64_t samples) {
-  torch::manual_seed(0);
-  const Tensor y = torch::arange(samples) % 3;
-  Tensor x = torch::randn({samples, 1, 9, 9}) * 0.3;
-  for (std::int64_t i = 0; i < samples; ++i) x[i][0].narrow(0, (i % 3) * 3, 3).add_(1);
-  return {tensor_batches(x, y, {.batch_size = 32, .shuffle = true}),
-          tensor_batches(x, y, {.batch_size = 64})};
-}
 
 std::shared_ptr<CNN> small_network() {
   return CNN::kaiming({.nfs = {8, 16, 16}, .n_outputs = 3, .block = make<ResidualConvBlock>});

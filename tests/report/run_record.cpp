@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <fatwood/core/error.h>
-#include <fatwood/report/base64.h>
 #include <fatwood/report/run_record.h>
 
 #include "sample_run.h"
@@ -156,24 +155,6 @@ TEST_F(RunRecordTest, a_sample_with_pixels_that_do_not_fit_has_no_picture) {
   ASSERT_TRUE(record.predictions);
   EXPECT_THAT(record.predictions->worst.at(0).pixels, IsEmpty());
   EXPECT_THAT(record.predictions->worst.at(1).pixels, ::testing::ElementsAre(0, 1));
-}
-
-TEST(Base64, agrees_with_the_vectors_of_rfc_4648) {
-  const std::pair<std::string, std::string> vectors[] = {{"", ""},
-                                                         {"f", "Zg=="},
-                                                         {"fo", "Zm8="},
-                                                         {"foo", "Zm9v"},
-                                                         {"foob", "Zm9vYg=="},
-                                                         {"fooba", "Zm9vYmE="},
-                                                         {"foobar", "Zm9vYmFy"}};
-  for (const auto& [plain, coded] : vectors) {
-    const std::vector<std::uint8_t> bytes(plain.begin(), plain.end());
-    EXPECT_EQ(base64(bytes), coded);
-    EXPECT_EQ(from_base64(coded), bytes);
-  }
-  EXPECT_FALSE(from_base64("Zg="));
-  EXPECT_FALSE(from_base64("Zg=a"));
-  EXPECT_FALSE(from_base64("Z g="));
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include <fatwood/core/rows_io.h>
-#include <fatwood/report/base64.h>
+#include <fatwood/io/base64.h>
 
 namespace fatwood::test {
 namespace {

@@ -288,19 +288,23 @@ Found learning_rate_too_high(const DiagnosisInput& input) {
 
 Found no_progress(const DiagnosisInput& input) {
   const std::vector<SmoothLoss> losses = smooth_losses(input);
-  if (losses.empty() || losses.back().step - losses.front().step < kPatience) return std::nullopt;
-  double lowest = losses.front().loss, highest_lr = 0;
+  if (losses.empty()) return std::nullopt;
+  // First logits are often too certain: coming down from them to chance is no progress.
+  const std::int64_t settled = losses.front().step + kSettling;
+  if (losses.back().step - settled < kPatience) return std::nullopt;
+  double start = losses.front().loss, lowest = start, highest = start, highest_lr = 0;
   for (const SmoothLoss& now : losses) {
+    if (now.step <= settled) start = std::min(start, now.loss);
     lowest = std::min(lowest, now.loss);
+    highest = std::max(highest, now.loss);
     highest_lr = std::max(highest_lr, now.lr);
   }
-  const double start = losses.front().loss;
   if (!(start > 0) || lowest <= (1 - kProgress) * start) return std::nullopt;
   return Finding{.rule = {},
                  .layer = {},
                  .first_step = losses.front().step,
                  .last_step = losses.back().step,
-                 .what = "the loss stays between " + figure(lowest) + " and " + figure(start) +
+                 .what = "the loss stays between " + figure(lowest) + " and " + figure(highest) +
                          " at learning rates up to " + figure(highest_lr),
                  .advice =
                      "`fatwood lr-find` tells whether the rate is too low or too high; look "

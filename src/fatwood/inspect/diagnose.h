@@ -56,7 +56,8 @@ inline constexpr double kLossOfSaturated = 0.1;  ///< nats; above it saturated l
 inline constexpr std::size_t kLossWindow = 9;    ///< batches in a moving median of the loss
 inline constexpr double kComeback = 2;           ///< a median this many times the lowest,
 inline constexpr double kComebackNats = 0.25;    ///< and by this much, is a comeback
-inline constexpr std::int64_t kPatience = 50;    ///< batches without progress that are borne
+inline constexpr std::int64_t kSettling = 25;    ///< batches in which a loss may fall to chance
+inline constexpr std::int64_t kPatience = 50;    ///< batches after those without progress
 inline constexpr double kProgress = 0.1;         ///< share of the loss that progress takes off
 }  // namespace diagnosis
 

@@ -7,7 +7,7 @@
 namespace fatwood {
 namespace {
 
-thread_local std::int64_t counted = 0;
+thread_local std::int64_t counted_work = 0;
 
 // What one entry of an operator's output costs. The inputs are there before the operator runs, the
 // outputs after it.
@@ -26,7 +26,7 @@ std::unique_ptr<at::ObserverContext> before(const at::RecordFunction& function) 
     const std::int64_t per_pixel = weight.numel() / weight.size(0);
     const bool transposed = in.size() > 6 && in[6].isBool() && in[6].toBool();
     if (!transposed) return std::make_unique<Cost>(per_pixel);
-    counted += in[0].toTensor().numel() * per_pixel;
+    counted_work += in[0].toTensor().numel() * per_pixel;
   } else if ((name == "aten::addmm" || name == "aten::baddbmm") && is_tensor(1)) {
     return std::make_unique<Cost>(in[1].toTensor().size(-1));
   } else if ((name == "aten::mm" || name == "aten::bmm") && is_tensor(0)) {
@@ -39,7 +39,7 @@ void after(const at::RecordFunction& function, at::ObserverContext* context) {
   const auto* cost = static_cast<const Cost*>(context);
   const auto out = function.outputs();
   if (cost && !out.empty() && out[0].isTensor())
-    counted += out[0].toTensor().numel() * cost->macs_per_output;
+    counted_work += out[0].toTensor().numel() * cost->macs_per_output;
 }
 
 }  // namespace
@@ -49,7 +49,7 @@ WorkCounter::WorkCounter()
                                              .needsInputs(true)
                                              .needsOutputs(true)
                                              .scopes({at::RecordScope::FUNCTION}))) {
-  counted = 0;
+  counted_work = 0;
 }
 
 WorkCounter::~WorkCounter() {
@@ -57,7 +57,7 @@ WorkCounter::~WorkCounter() {
 }
 
 std::int64_t WorkCounter::take() {
-  return std::exchange(counted, 0);
+  return std::exchange(counted_work, 0);
 }
 
 }  // namespace fatwood

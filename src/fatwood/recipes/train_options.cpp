@@ -94,6 +94,9 @@ void check(const TrainRunOptions& options) {
   want_below_one("momentum", options.momentum);
   want_below_one("model-ema-decay", options.model_ema_decay);
   want_below_one("holdout", options.holdout);
+  want_one_of("init", options.init, {"default", "lsuv"});
+  if (options.init != "default" && options.initial_checkpoint)
+    fail("init", options.init + " with --initial-checkpoint", "one of the two");
   want_one_of("opt", options.opt, {"adamw", "sgd"});
   want_one_of("sched", options.sched, {"onecycle", "cosine", "step", "exponential", "constant"});
   engine_named(options.engine);
@@ -118,6 +121,7 @@ torch::Device choose_device(const std::string& name) {
 
 nlohmann::json to_json(const TrainRunOptions& options) {
   nlohmann::json json{{"model", options.model},
+                      {"init", options.init},
                       {"epochs", options.epochs},
                       {"lr", options.lr},
                       {"batch-size", options.batch_size},

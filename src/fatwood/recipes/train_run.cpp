@@ -8,17 +8,17 @@
 #include <fatwood/core/machine.h>
 #include <fatwood/core/text.h>
 #include <fatwood/core/version.h>
-#include <fatwood/data/fashion_mnist.h>
 #include <fatwood/engine/engine.h>
 #include <fatwood/inspect/activation_statistics.h>
+#include <fatwood/inspect/lsuv.h>
+#include <fatwood/inspect/predictions.h>
 #include <fatwood/inspect/summary.h>
 #include <fatwood/kernels/isa.h>
-#include <fatwood/model/model_table.h>
+#include <fatwood/recipes/job.h>
 #include <fatwood/recipes/run_keeping.h>
 #include <fatwood/recipes/train_run.h>
 #include <fatwood/train/averaged_weights.h>
 #include <fatwood/train/gradients.h>
-#include <fatwood/train/image_batches.h>
 #include <fatwood/train/metrics.h>
 #include <fatwood/train/run_folder.h>
 #include <fatwood/train/scheduling.h>
@@ -29,40 +29,6 @@
 
 namespace fatwood {
 namespace {
-
-struct Data {
-  std::shared_ptr<const ImageDataset> train, eval;
-  PixelStatistics normalize;
-};
-
-Data load_data(const TrainRunOptions& options, const std::function<void(std::string_view)>& say) {
-  FashionMnistPlaces places = FashionMnistPlaces::from_environment();
-  places.given = options.data;
-  FashionMnist mnist = load_fashion_mnist(places, say);
-  Data data;
-  if (options.holdout > 0) {
-    DatasetSplit parts = split(mnist.training, options.holdout, options.seed);
-    data.train = std::make_shared<ImageDataset>(std::move(parts.training));
-    data.eval = std::make_shared<ImageDataset>(std::move(parts.held_out));
-  } else {
-    data.train = std::make_shared<ImageDataset>(std::move(mnist.training));
-    data.eval = std::make_shared<ImageDataset>(std::move(mnist.test));
-  }
-  data.normalize = pixel_statistics(*data.train);
-  return data;
-}
-
-OptimizerPtr make_optimizer(const TrainRunOptions& options, const Layer& model) {
-  if (options.opt == "sgd") {
-    return sgd(model, {.lr = options.lr,
-                       .momentum = options.momentum,
-                       .weight_decay = options.weight_decay,
-                       .decay_all = options.decay_norms});
-  }
-  return adamw(
-      model,
-      {.lr = options.lr, .weight_decay = options.weight_decay, .decay_all = options.decay_norms});
-}
 
 SchedulePtr make_schedule(const TrainRunOptions& options, std::int64_t batches) {
   const std::int64_t total = batches * options.epochs;
@@ -80,6 +46,22 @@ SchedulePtr make_schedule(const TrainRunOptions& options, std::int64_t batches) 
   return sequence({linear(warmup), main}, {warmup});
 }
 
+// Says what LSUV did in one line, and a line for each layer that it could not help.
+std::shared_ptr<Lsuv> make_lsuv(const std::function<void(std::string_view)>& say) {
+  const auto lsuv = std::make_shared<Lsuv>();
+  if (!say) return lsuv;
+  lsuv->report = [say](const std::vector<LsuvRow>& rows) {
+    std::int64_t changed = 0;
+    for (const LsuvRow& row : rows) changed += row.iterations > 0 ? 1 : 0;
+    say("lsuv: " + std::to_string(changed) + " of " + std::to_string(rows.size()) +
+        " layers changed");
+    for (const LsuvRow& row : rows) {
+      if (!row.remark.empty()) say("lsuv: " + row.name + ": " + row.remark);
+    }
+  };
+  return lsuv;
+}
+
 Callbacks make_callbacks(const TrainRunOptions& options, const TrainRunHooks& hooks,
                          std::int64_t classes, const SchedulePtr& schedule,
                          const std::shared_ptr<Recorder>& recorder) {
@@ -89,6 +71,7 @@ Callbacks make_callbacks(const TrainRunOptions& options, const TrainRunHooks& ho
                       Metrics::usual(classes),
                       recorder,
                       std::make_shared<StopOnRequest>(hooks.stop)};
+  if (options.init == "lsuv") callbacks.push_back(make_lsuv(hooks.say));
   if (options.grad_accum_steps > 1) {
     callbacks.push_back(std::make_shared<AccumulateGradients>(options.grad_accum_steps));
   }
@@ -110,7 +93,7 @@ Callbacks make_callbacks(const TrainRunOptions& options, const TrainRunHooks& ho
   return callbacks;
 }
 
-nlohmann::json args_of(const TrainRunOptions& options, const Data& data, torch::Device device) {
+nlohmann::json args_of(const TrainRunOptions& options, const JobData& data, torch::Device device) {
   const Machine machine = this_machine();
   return {{"format", 1},
           {"fatwood", kVersion},
@@ -145,20 +128,10 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
   const torch::Device device = choose_device(options.device);
   if (options.threads > 0) at::set_num_threads(options.threads);
   set_seed(options.seed, options.deterministic);
-  const Data data = load_data(options, hooks.say);
-  const auto classes = static_cast<std::int64_t>(data.train->classes().size());
-  const LayerPtr model = build_model(
-      options.model, {.c_in = data.train->channels(), .n_outputs = classes, .nfs = options.nfs});
-  if (options.initial_checkpoint && !options.resume)
-    load_weights(*model, *options.initial_checkpoint);
-
-  const ImageBatchesOptions batches{.batch_size = options.batch_size,
-                                    .shuffle = options.shuffle,
-                                    .seed = options.seed,
-                                    .normalize = data.normalize};
-  ImageBatchesOptions in_order = batches;
-  in_order.shuffle = false;
-  const Loaders loaders{image_batches(data.train, batches), image_batches(data.eval, in_order)};
+  const JobData data = load_data(options, hooks.say);
+  const std::int64_t classes = data.classes();
+  const LayerPtr model = make_model(options, data);
+  const Loaders loaders = make_loaders(options, data);
   const Summary summary =
       summarize(*model, loaders.train->get(0, 0).x);  // the network fits the images, or this throws
 
@@ -205,6 +178,8 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
                    .device = device,
                    .seed = options.seed,
                    .name = options.model});
+  const auto predictions = std::make_shared<KeepPredictions>();
+  learner.add(predictions);
   result.fit = keeper.fit(learner);
   result.checkpoint = checkpointing->newest();
   result.checkpointing = checkpointing->cost();
@@ -214,6 +189,8 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
                   {"mean", std::to_string(data.normalize.mean)},
                   {"std", std::to_string(data.normalize.std)}});
   }
+  if (predictions->last())
+    folder.write_json("predictions.json", to_json(*predictions->last(), *data.eval));
   return result;
 }
 

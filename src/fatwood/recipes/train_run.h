@@ -26,6 +26,7 @@ enum class StatsLevel {
 struct TrainRunOptions {
   std::string model = "residual_cnn";
   std::vector<std::int64_t> nfs = {};  ///< features per block; empty: the model's own
+  std::string init = "default";        ///< or "lsuv": the default's, then brought to unit variance
   std::int64_t epochs = 3;
   double lr = 1e-2;
   std::int64_t batch_size = 512;

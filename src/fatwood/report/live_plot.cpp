@@ -1,13 +1,11 @@
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 
 #include <fatwood/core/table.h>
 #include <fatwood/core/text.h>
+#include <fatwood/report/dot_canvas.h>
 #include <fatwood/report/live_plot.h>
-#include <fatwood/report/number_text.h>
 
 namespace fatwood {
 namespace {
@@ -16,88 +14,6 @@ constexpr std::size_t kMaxBuckets = 4096;
 constexpr int kMostRows = 14;
 constexpr int kFewestRows = 4;
 constexpr int kFewestColumns = 24;
-constexpr int kLabelColumns = 7;
-
-// A grid of characters of 2 × 4 dots each; dot (0, 0) is top left.
-class DotCanvas {
- public:
-  DotCanvas(int columns, int rows)
-      : columns_(columns), rows_(rows), cells_(static_cast<std::size_t>(columns * rows)) {}
-
-  int width() const { return 2 * columns_; }
-  int height() const { return 4 * rows_; }
-
-  void dot(int x, int y) {
-    if (x < 0 || y < 0 || x >= width() || y >= height()) return;
-    // Braille numbers its dots down the left column, down the right one, then the bottom row.
-    constexpr std::array<std::array<int, 2>, 4> kBits = {{{0, 3}, {1, 4}, {2, 5}, {6, 7}}};
-    cell(x / 2, y / 4).dots |=
-        1 << kBits[static_cast<std::size_t>(y % 4)][static_cast<std::size_t>(x % 2)];
-  }
-
-  void line(int x0, int y0, int x1, int y1) {
-    const int steps = std::max({std::abs(x1 - x0), std::abs(y1 - y0), 1});
-    for (int i = 0; i <= steps; ++i) dot(x0 + (x1 - x0) * i / steps, y0 + (y1 - y0) * i / steps);
-  }
-
-  void mark(int x, int y) {
-    if (x >= 0 && y >= 0 && x < width() && y < height()) cell(x / 2, y / 4).marked = true;
-  }
-
-  std::string row_text(int row, TerminalTraits traits) const {
-    std::string text;
-    int end = columns_;  // without trailing blanks
-    while (end > 0 && tint_at(end - 1, row) == Tint::none) --end;
-    for (int column = 0; column < end;) {
-      // Neighbours of one tint share its escape sequences.
-      const Tint tint = tint_at(column, row);
-      std::string run;
-      const auto joins = [&](int at) {
-        const Tint next = tint_at(at, row);
-        return next == tint || (tint != Tint::none && next == Tint::none);
-      };
-      for (; column < end && joins(column); ++column) run += character(column, row, traits.unicode);
-      text += tinted(run, tint, traits.colour);
-    }
-    return text;
-  }
-
- private:
-  struct Cell {
-    int dots = 0;
-    bool marked = false;
-  };
-
-  Cell& cell(int column, int row) {
-    return cells_[static_cast<std::size_t>(row * columns_ + column)];
-  }
-  const Cell& cell(int column, int row) const {
-    return cells_[static_cast<std::size_t>(row * columns_ + column)];
-  }
-  Tint tint_at(int column, int row) const {
-    const Cell& at = cell(column, row);
-    return at.marked ? Tint::evaluation : at.dots != 0 ? Tint::train : Tint::none;
-  }
-  std::string character(int column, int row, bool unicode) const {
-    const Cell& at = cell(column, row);
-    if (at.marked) return unicode ? "●" : "o";
-    if (at.dots == 0) return " ";
-    if (!unicode) return ".";
-    // U+2800 + dots, in UTF-8.
-    return {static_cast<char>(0xE2), static_cast<char>(0xA0 | at.dots >> 6),
-            static_cast<char>(0x80 | (at.dots & 0x3F))};
-  }
-
-  int columns_;
-  int rows_;
-  std::vector<Cell> cells_;
-};
-
-std::string label(double value) {
-  std::string text = short_number(value);
-  if (text.size() > kLabelColumns - 1) text = text.substr(0, kLabelColumns - 1);
-  return std::string(kLabelColumns - 1 - text.size(), ' ') + text + " ";
-}
 
 }  // namespace
 
@@ -143,7 +59,7 @@ void LivePlot::epoch(const EpochRow& row) {
 
 std::vector<std::string> LivePlot::lines(WindowSize room) const {
   const int rows = std::min(kMostRows, room.rows - 2);
-  const int columns = room.columns - kLabelColumns;
+  const int columns = room.columns - kAxisColumns;
   if (batches_ < 2 || rows < kFewestRows || columns < kFewestColumns) return {};
 
   double low = std::numeric_limits<double>::infinity();
@@ -190,31 +106,19 @@ std::vector<std::string> LivePlot::lines(WindowSize room) const {
     canvas.mark(std::min(x_of(static_cast<double>(step)), canvas.width() - 1), y_of(loss));
 
   std::vector<std::string> lines;
-  std::string legend(kLabelColumns, ' ');
+  std::string legend(kAxisColumns, ' ');
   legend += tinted("training loss " + fixed(last_loss_, 3), Tint::train, traits_.colour);
   const std::string evaluation = evaluations_.empty()
                                      ? ""
                                      : std::string(traits_.unicode ? "  ● " : "  o ") +
                                            "evaluation " + fixed(evaluations_.back().second, 3);
   // Lines must fit; the legend's second half is what can go.
-  if (kLabelColumns + 24 + static_cast<int>(display_width(evaluation)) <= room.columns)
+  if (kAxisColumns + 24 + static_cast<int>(display_width(evaluation)) <= room.columns)
     legend += tinted(evaluation, Tint::evaluation, traits_.colour);
   lines.push_back(legend);
-  for (int row = 0; row < rows; ++row) {
-    const std::string left = row == 0          ? label(high)
-                             : row == rows - 1 ? label(low)
-                                               : std::string(kLabelColumns, ' ');
-    lines.push_back(left + canvas.row_text(row, traits_));
-    if (lines.back().find_last_not_of(' ') == std::string::npos) lines.back().clear();
-  }
-  const std::string last = std::to_string(total_steps_);
-  const std::string word = "step";
-  std::string axis = std::string(kLabelColumns, ' ') + "0";
-  const auto width = static_cast<std::size_t>(columns + kLabelColumns);
-  const std::size_t middle = (width - word.size()) / 2;
-  axis += std::string(middle - axis.size(), ' ') + word;
-  axis += std::string(width - axis.size() - last.size(), ' ') + last;
-  lines.push_back(tinted(axis, Tint::faint, traits_.colour));
+  for (std::string& line : with_vertical_axis(canvas, high, low, traits_))
+    lines.push_back(std::move(line));
+  lines.push_back(horizontal_axis("0", "step", std::to_string(total_steps_), columns, traits_));
   return lines;
 }
 

@@ -3,7 +3,7 @@
 #include <zlib.h>
 
 #include <fatwood/core/error.h>
-#include <fatwood/report/base64.h>
+#include <fatwood/io/base64.h>
 #include <fatwood/report/png.h>
 
 namespace fatwood {

@@ -5,8 +5,8 @@
 
 #include <fatwood/core/error.h>
 #include <fatwood/core/rows_io.h>
+#include <fatwood/io/base64.h>
 #include <fatwood/io/file.h>
-#include <fatwood/report/base64.h>
 #include <fatwood/report/run_record.h>
 
 namespace fatwood {

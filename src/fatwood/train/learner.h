@@ -44,6 +44,8 @@ class Learner {
   Run& run() { return run_; }
   const Run& run() const { return run_; }
   void add(CallbackPtr callback) { callbacks_.push_back(std::move(callback)); }
+  /// Those of every fit, as they were added.
+  const Callbacks& callbacks() const { return callbacks_; }
 
   const Callbacks& callbacks() const { return callbacks_; }
 

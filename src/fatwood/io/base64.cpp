@@ -1,6 +1,6 @@
 #include <array>
 
-#include <fatwood/report/base64.h>
+#include <fatwood/io/base64.h>
 
 namespace fatwood {
 namespace {

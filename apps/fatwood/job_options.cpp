@@ -1,0 +1,80 @@
+#include "job_options.h"
+
+#include <CLI/CLI.hpp>
+
+namespace fatwood::cli {
+
+void add_model_options(CLI::App& command, TrainRunOptions& o) {
+  command.add_option("--model", o.model, "Network; `fatwood models` lists them")
+      ->capture_default_str();
+  command.add_option("--nfs", o.nfs, "Features per block, e.g. 8,16,32,64,128")->delimiter(',');
+  command.add_option("--initial-checkpoint", o.initial_checkpoint,
+                     "Start from these weights (safetensors)");
+}
+
+void add_step_options(CLI::App& command, TrainRunOptions& o, const char* training) {
+  command.add_option("--batch-size", o.batch_size, "Images per step")
+      ->capture_default_str()
+      ->group(training);
+  command.add_option("--seed", o.seed, "Of initial weights and batch order")
+      ->capture_default_str()
+      ->group(training);
+  command.add_option("--opt", o.opt, "adamw or sgd")->capture_default_str()->group(training);
+  command.add_option("--weight-decay", o.weight_decay, "Decoupled for adamw")
+      ->capture_default_str()
+      ->group(training);
+  command.add_option("--momentum", o.momentum, "Of sgd")->capture_default_str()->group(training);
+  command.add_flag("--no-decay-norms{false}", o.decay_norms, "No weight decay on norms and biases")
+      ->group(training);
+  command.add_option("--clip-grad", o.clip_grad, "Bound on the gradients' joint norm; 0: none")
+      ->capture_default_str()
+      ->group(training);
+  command.add_option("--grad-accum-steps", o.grad_accum_steps, "Batches per optimiser step")
+      ->capture_default_str()
+      ->group(training);
+}
+
+void add_data_options(CLI::App& command, TrainRunOptions& o) {
+  const char* data = "Data";
+  command
+      .add_option("--data", o.data,
+                  "Folder of the four FashionMNIST files; default: found or downloaded")
+      ->group(data);
+  command
+      .add_flag("--no-shuffle{false}", o.shuffle,
+                "Visit the images in the order in which they are stored")
+      ->group(data);
+  command
+      .add_option("--holdout", o.holdout,
+                  "Evaluate on this share of the training images, not on the test images")
+      ->capture_default_str()
+      ->group(data);
+}
+
+void add_machine_options(CLI::App& command, TrainRunOptions& o) {
+  const char* machine = "Machine";
+  command
+      .add_option("--engine", o.engine,
+                  "torch, or fused: fatwood's own kernels where they know the layers (CPU)")
+      ->capture_default_str()
+      ->group(machine);
+  command.add_option("--device", o.device, "auto, cpu or cuda")
+      ->capture_default_str()
+      ->group(machine);
+  command.add_option("--threads", o.threads, "0: as many as LibTorch takes")
+      ->capture_default_str()
+      ->group(machine);
+  command
+      .add_flag("--deterministic", o.deterministic,
+                "Refuse operators whose result depends on timing")
+      ->group(machine);
+}
+
+void add_config_option(CLI::App& command) {
+  // For --help: the file has become arguments by the time they are parsed (config_file.h).
+  command.add_option_function<std::string>(
+      "--config", [](const std::string&) {},
+      "Read options from a file of lines `lr = 0.01`; the command line wins");
+}
+
+}  // namespace fatwood::cli

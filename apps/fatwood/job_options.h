@@ -1,0 +1,24 @@
+// Options that several commands have in common: those of a job on FashionMNIST.
+#pragma once
+
+#include <fatwood/recipes/train_run.h>
+
+namespace CLI {
+class App;
+}
+
+namespace fatwood::cli {
+
+void add_model_options(CLI::App& command, TrainRunOptions& options);
+
+/// What a batch and an optimiser's step are, in the group `group` of the help.
+void add_step_options(CLI::App& command, TrainRunOptions& options, const char* group);
+
+void add_data_options(CLI::App& command, TrainRunOptions& options);
+void add_machine_options(CLI::App& command, TrainRunOptions& options);
+
+/// `--config FILE`, for --help: main has made it into arguments before they are parsed
+/// (config_file.h).
+void add_config_option(CLI::App& command);
+
+}  // namespace fatwood::cli

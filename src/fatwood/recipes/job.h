@@ -1,0 +1,35 @@
+// What the recipes on FashionMNIST share: from options to data, batches, a network and an
+// optimiser.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include <fatwood/data/dataset.h>
+#include <fatwood/data/statistics.h>
+#include <fatwood/recipes/train_run.h>
+
+namespace fatwood {
+
+struct JobData {
+  std::shared_ptr<const ImageDataset> train, eval;
+  PixelStatistics normalize;  ///< of the training images
+
+  std::int64_t classes() const { return static_cast<std::int64_t>(train->classes().size()); }
+};
+
+/// FashionMNIST, or what options.holdout makes of it. `say` hears of downloads.
+JobData load_data(const TrainRunOptions& options,
+                  const std::function<void(std::string_view)>& say = {});
+
+/// Training batches as the options say; evaluation batches in the order of the data set.
+Loaders make_loaders(const TrainRunOptions& options, const JobData& data);
+
+/// The network with its first weights, or those of options.initial_checkpoint; runs as LibTorch
+/// does until `use_engine`.
+LayerPtr make_model(const TrainRunOptions& options, const JobData& data);
+
+OptimizerPtr make_optimizer(const TrainRunOptions& options, const Layer& model);
+
+}  // namespace fatwood
