@@ -158,6 +158,9 @@ struct Plan {
   std::int64_t bytes() const;
 };
 
+/// The kernels of one layer: "conv 3×3/1 8 → 8, leaky relu, norm [weight gradient: …]; sum with …".
+std::string describe(const Plan& plan, std::size_t layer);
+
 /// `layers` must outlive the plan and keep its place in memory.
 Plan make_plan(std::vector<LayerSpec>& layers, const StretchOptions& options);
 

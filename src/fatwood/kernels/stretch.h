@@ -21,6 +21,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -137,6 +138,8 @@ class Stretch {
 
   ImageShape output_shape() const;
   std::int64_t bytes() const;  ///< of all buffers together
+  /// Layer i's kernels in words: "conv 3×3/1 8 → 8, leaky relu, norm [weight gradient: …]; sum …".
+  std::string describe(std::size_t layer) const;
 
   /// x (N, C, H, W) → out (N, C', H', W'), both contiguous. In training mode norms use the batch's
   /// statistics and update the running ones as torch does; a norm over a single value is an

@@ -19,6 +19,7 @@
 #include <fatwood/train/gradients.h>
 #include <fatwood/train/image_batches.h>
 #include <fatwood/train/metrics.h>
+#include <fatwood/train/norm_check.h>
 #include <fatwood/train/run_folder.h>
 #include <fatwood/train/scheduling.h>
 #include <fatwood/train/seed.h>
@@ -159,6 +160,8 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
   const Loaders loaders{image_batches(data.train, batches), image_batches(data.eval, in_order)};
   const Summary summary =
       summarize(*model, loaders.train->get(0, 0).x);  // the network fits the images, or this throws
+
+  check_norms(*model, *loaders.train);
 
   const SchedulePtr schedule = make_schedule(options, loaders.train->batches());
 
