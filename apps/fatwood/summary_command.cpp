@@ -5,6 +5,8 @@
 #include <torch/torch.h>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/table.h>
+#include <fatwood/engine/engine.h>
 #include <fatwood/inspect/summary.h>
 #include <fatwood/model/model_table.h>
 
@@ -21,6 +23,7 @@ struct SummaryOptions {
   std::int64_t num_classes = 10;
   bool compat = false;
   bool shapes = false;
+  bool plan = false;
 };
 
 // "1x28x28" → {1, 28, 28}
@@ -45,6 +48,17 @@ std::vector<std::int64_t> parse_shape(const std::string& text) {
   return shape;
 }
 
+/// Who runs each layer under `--engine fused`, and with what or why.
+std::string plan_table(Layer& model, const Tensor& batch) {
+  TextTable table({{"Layer"}, {"Type"}, {"Runs on"}, {"With, or why"}});
+  const std::string isa(kernels::name_of(kernels::default_isa()));
+  for (const PlanRow& row : describe_plan(model, batch)) {
+    table.add({row.name, row.kind, row.fused ? "kernels, " + isa : "LibTorch",
+               row.fused ? row.kernels : row.reason});
+  }
+  return table.markdown();
+}
+
 int run(const SummaryOptions& options) {
   std::vector<std::int64_t> shape = parse_shape(options.input);
   if (options.batch_size < 1) {
@@ -54,6 +68,10 @@ int run(const SummaryOptions& options) {
   const LayerPtr model = build_model(
       options.model, {.c_in = shape[0], .n_outputs = options.num_classes, .nfs = options.nfs});
   shape.insert(shape.begin(), options.batch_size);
+  if (options.plan) {
+    std::fputs(plan_table(*model, torch::zeros(shape)).c_str(), stdout);
+    return 0;
+  }
   const Summary summary = summarize(*model, torch::zeros(shape));
   const SummaryForm form = options.shapes   ? SummaryForm::shapes
                            : options.compat ? SummaryForm::page
@@ -76,7 +94,11 @@ void add_summary(CLI::App& app, Action& action) {
   command->add_option("--batch-size", o.batch_size, "Images")->capture_default_str();
   command->add_option("--num-classes", o.num_classes, "Outputs")->capture_default_str();
   auto* compat = command->add_flag("--compat", o.compat, "The page's columns, with its MFlops");
-  command->add_flag("--shapes", o.shapes, "The page's columns without MFlops")->excludes(compat);
+  auto* shapes = command->add_flag("--shapes", o.shapes, "The page's columns without MFlops")
+                     ->excludes(compat);
+  command->add_flag("--plan", o.plan, "What runs each layer under train --engine fused, and why")
+      ->excludes(compat)
+      ->excludes(shapes);
   command->callback([options, &action] { action = [options] { return run(*options); }; });
 }
 

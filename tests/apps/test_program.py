@@ -64,6 +64,26 @@ def test_summary_compat_ends_with_the_pages_total():
     assert result.stdout.splitlines()[-1] == "| Total | | | 321,438 | |"
 
 
+def test_summary_plan_says_what_runs_each_layer_and_why():
+    lines = fatwood("summary", "--model", "resnet18", "--plan").stdout.splitlines()
+    assert lines[0] == "| Layer | Type | Runs on | With, or why |"
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    assert [row[0] for row in rows] == ["stem", *(f"layer{i}.{j}" for i in (1, 2, 3, 4) for j in (0, 1)), "fc"]
+    assert all(row[2].startswith("kernels, ") for row in rows)
+    assert "conv 7×7/2 1 → 64, norm, relu on load" in rows[0][3] and "max pool" in rows[0][3]
+    assert "conv by its middle tap 512 → 512" in rows[8][3]
+    alone = fatwood("summary", "--model", "residual_cnn", "--plan", "--batch-size", 1).stdout
+    assert "| LibTorch | LibTorch is faster: a batch of 1 fills" in alone
+
+
+@pytest.mark.parametrize("engine", ["torch", "fused"])
+def test_a_last_batch_that_no_norm_can_take_is_refused_before_the_first_epoch(engine, tiny_mnist, tmp_path):
+    run = tmp_path / "run"
+    result = fatwood("train", "--model", "cnn", "--batch-size", 13, "--engine", engine, "--data", tiny_mnist, "--output", run)
+    refused(result, 3, "batch norm", "1 of 300 samples", "batch size")
+    assert not run.exists()
+
+
 def test_help_teaches_every_command():
     for args in (["--help"], ["train", "--help"], ["lr-find", "--help"], ["summary", "--help"]):
         result = fatwood(*args)

@@ -12,6 +12,8 @@
 #include <fatwood/model/sequential.h>
 #include <fatwood/model/threads.h>
 
+#include "corners.h"
+
 namespace fatwood {
 namespace {
 
@@ -21,7 +23,7 @@ struct Pair {
 
   explicit Pair(LayerPtr model) : torch(std::move(model)) {
     fused = std::static_pointer_cast<Layer>(torch->clone());
-    use_engine(*fused, Engine::fused);
+    use_engine(*fused, Engine::fused, kernels::default_isa(), KernelChoice::always);
   }
 };
 
@@ -34,6 +36,29 @@ const BlockFactory kBlocks[] = {make<Conv>, make<ResidualConvBlock>, make<Double
 
 double difference(const Tensor& a, const Tensor& b) {
   return (a - b).abs().max().item<double>() / std::max(0.1, b.abs().max().item<double>());
+}
+
+/// Normal, and such that no value of the network comes near an activation's corner.
+Tensor clear_input(const Pair& pair, at::IntArrayRef shape) {
+  const auto exact = std::static_pointer_cast<Layer>(pair.torch->clone());
+  exact->to(torch::kDouble);
+  const torch::NoGradGuard no_grad;
+  for (int draw = 0; draw < 60; ++draw) {
+    const Tensor x = torch::randn(shape);
+    const CornerWatch watch;
+    exact->forward(x.to(torch::kDouble));
+    if (watch.clearance() > 5e-6) return x;
+  }
+  throw std::runtime_error("no input keeps clear of the corners");
+}
+
+/// What rounding alone can make of a gradient; see oracle.cpp for the bound by LibTorch's own
+/// error.
+constexpr double kRounding = 2e-4;
+
+/// A loss whose gradient a norm at the end does not cancel, as it does that of a sum of squares.
+Tensor weigh(const Tensor& out) {
+  return (out * torch::linspace(-1, 1, out.numel()).view_as(out)).sum();
 }
 
 void step(Layer& model, const Tensor& x, const Tensor& y) {
@@ -59,12 +84,11 @@ TEST(Engine, a_step_gives_torchs_gradients_running_statistics_and_counts) {
   for (const BlockFactory& block : kBlocks) {
     for (int batch : {64, 21}) {
       const Pair pair(network(block));
-      const Tensor x = torch::randn({batch, 1, 8, 8});
+      const Tensor x = clear_input(pair, {batch, 1, 8, 8});
       const Tensor y = torch::randint(5, {batch});
       step(*pair.torch, x, y);
       step(*pair.fused, x, y);
-      // A value within rounding of an activation's corner may fall on either side.
-      expect_equal_state(pair, 2e-2);
+      expect_equal_state(pair, kRounding);
     }
   }
 }
@@ -72,19 +96,19 @@ TEST(Engine, a_step_gives_torchs_gradients_running_statistics_and_counts) {
 TEST(Engine, gradients_accumulate_and_full_and_short_batches_alternate) {
   const Pair pair(network(make<ResidualConvBlock>));
   for (int batch : {40, 9, 40}) {
-    const Tensor x = torch::randn({batch, 1, 8, 8});
+    const Tensor x = clear_input(pair, {batch, 1, 8, 8});
     const Tensor y = torch::randint(5, {batch});
     step(*pair.torch, x, y);
     step(*pair.fused, x, y);
   }
-  expect_equal_state(pair, 2e-2);
+  expect_equal_state(pair, kRounding);
 }
 
 TEST(Engine, evaluation_between_a_forward_pass_and_its_backward_changes_nothing) {
   const Pair pair(network(make<Conv>));
-  const Tensor x = torch::randn({32, 1, 8, 8});
+  const Tensor x = clear_input(pair, {32, 1, 8, 8});
   for (const LayerPtr& model : {pair.torch, pair.fused}) {
-    const Tensor loss = model->forward(x).square().sum();
+    const Tensor loss = weigh(model->forward(x));
     {
       const torch::NoGradGuard no_grad;
       model->eval();
@@ -93,7 +117,7 @@ TEST(Engine, evaluation_between_a_forward_pass_and_its_backward_changes_nothing)
     }
     loss.backward();
   }
-  expect_equal_state(pair, 2e-2);
+  expect_equal_state(pair, kRounding);
 }
 
 TEST(Engine, evaluation_is_torchs) {
@@ -110,16 +134,16 @@ TEST(Engine, inputs_get_gradients_and_frozen_parameters_get_none) {
   const Pair pair(network(make<ResidualConvBlock>));
   Tensor grads[2];
   int i = 0;
-  const Tensor x = torch::randn({16, 1, 8, 8});
+  const Tensor x = clear_input(pair, {16, 1, 8, 8});
   for (const LayerPtr& model : {pair.torch, pair.fused}) {
     model->named_parameters()["layers.1.conv_a.weight"].set_requires_grad(false);
     const Tensor input = x.clone().requires_grad_();
-    model->forward(input).square().sum().backward();
+    weigh(model->forward(input)).backward();
     grads[i++] = input.grad();
   }
-  EXPECT_LT(difference(grads[1], grads[0]), 2e-2);
+  EXPECT_LT(difference(grads[1], grads[0]), kRounding);
   EXPECT_FALSE(pair.fused->named_parameters()["layers.1.conv_a.weight"].grad().defined());
-  expect_equal_state(pair, 2e-2);
+  expect_equal_state(pair, kRounding);
 }
 
 TEST(Engine, taps_read_the_same_statistics) {
@@ -189,10 +213,38 @@ TEST(Engine, layers_without_kernels_run_as_they_are_between_fused_ones) {
   EXPECT_EQ(rows[2].reason, "no kernels for Doubled");
   EXPECT_THAT(rows[4].reason, testing::HasSubstr("stride 3"));
 
-  const Tensor x = torch::randn({16, 1, 9, 9});
-  for (const LayerPtr& model : {pair.torch, pair.fused})
-    model->forward(x).square().sum().backward();
-  expect_equal_state(pair, 2e-2);
+  const Tensor x = clear_input(pair, {16, 1, 9, 9});
+  for (const LayerPtr& model : {pair.torch, pair.fused}) weigh(model->forward(x)).backward();
+  expect_equal_state(pair, kRounding);
+}
+
+TEST(Engine, a_plan_for_a_batch_names_the_kernels_and_follows_the_table) {
+  torch::manual_seed(3);
+  const auto model = make<Sequential>(
+      {make<ResidualConvBlock>({.c_in = 1, .c_out = 8}), make<Conv>({.c_in = 8, .c_out = 4})});
+  model->train();
+  const auto full = describe_plan(*model, torch::zeros({512, 1, 8, 8}));
+  ASSERT_EQ(full.size(), 2u);
+  EXPECT_TRUE(full[0].fused && full[1].fused);
+  EXPECT_THAT(full[0].kernels, testing::HasSubstr("sum with average pool and conv 1×1/1 1 → 8"));
+  EXPECT_THAT(full[1].kernels, testing::StartsWith("conv 3×3/2 8 → 4, leaky relu, norm ["));
+  const auto small = describe_plan(*model, torch::zeros({1, 1, 8, 8}));
+  EXPECT_FALSE(small[0].fused);
+  EXPECT_THAT(small[0].reason, testing::HasSubstr("a batch of 1 fills"));
+  EXPECT_TRUE(model->is_training());
+  EXPECT_FALSE((*model)[0]->has_taps());
+}
+
+TEST(Engine, the_table_of_choices_is_a_function_of_lanes_and_threads) {
+  using kernels::Isa;
+  EXPECT_DOUBLE_EQ(occupancy(4, Isa::portable, 1), 1.0);
+  EXPECT_DOUBLE_EQ(occupancy(5, Isa::portable, 1), 5.0 / 8);
+  EXPECT_DOUBLE_EQ(occupancy(5, Isa::portable, 4), 5.0 / 16);
+  const kernels::LayerSpec conv = kernels::ConvSpec{};
+  const kernels::LayerSpec block = kernels::ResidualSpec{};
+  EXPECT_TRUE(why_not_kernels(conv, 1, Isa::portable, 2).empty());
+  EXPECT_FALSE(why_not_kernels(block, 1, Isa::portable, 2).empty());
+  EXPECT_TRUE(why_not_kernels(block, 4, Isa::portable, 2).empty());
 }
 
 TEST(Engine, says_what_it_cannot_differentiate) {

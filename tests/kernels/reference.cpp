@@ -105,6 +105,8 @@ TEST(Reference, pools_and_linear) {
     const Tensor g = random_tensor(2, 3, (h + 1) / 2, (w + 1) / 2);
     expect_gradient(x.values, average_pool_gradient(g, x).values, g.values,
                     [&] { return average_pool(x).values; });
+    expect_gradient(x.values, max_pool_gradient(g, x).values, g.values,
+                    [&] { return max_pool(x).values; });
     const Tensor one = random_tensor(2, 3, 1, 1);
     expect_gradient(x.values, global_average_pool_gradient(one, x).values, one.values,
                     [&] { return global_average_pool(x).values; });
@@ -115,6 +117,17 @@ TEST(Reference, pools_and_linear) {
   const Tensor y = linear(x, w, {0, 10});
   EXPECT_DOUBLE_EQ(y.at(1, 0, 0, 0), x.at(1, 0, 0, 0));
   EXPECT_DOUBLE_EQ(y.at(1, 1, 0, 0), x.at(1, 1, 0, 0) + x.at(1, 2, 0, 0) + 10);
+}
+
+TEST(Reference, max_pool_by_hand) {
+  Tensor x(1, 1, 3, 3);
+  x.values = {1, 2, 9, 4, 5, 3, 9, 8, -7};
+  EXPECT_EQ(max_pool(x).values, (Vector{5, 9, 9, 8}));
+  Tensor g(1, 1, 2, 2);
+  g.values = {1, 10, 100, 1000};
+  EXPECT_EQ(max_pool_gradient(g, x).values, (Vector{0, 0, 10, 0, 1, 0, 100, 1000, 0}));
+  x.values = Vector(9, 2.0);  // equal values: the first
+  EXPECT_EQ(max_pool_gradient(g, x).values, (Vector{1, 10, 0, 100, 1000, 0, 0, 0, 0}));
 }
 
 TEST(Reference, cross_entropy_gradient) {

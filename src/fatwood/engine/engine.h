@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include <fatwood/engine/choice.h>
 #include <fatwood/kernels/isa.h>
 #include <fatwood/model/layer.h>
 
@@ -20,17 +21,25 @@ std::string_view name_of(Engine engine);
 Engine engine_named(std::string_view name);
 
 /// Installs the engine on every Sequential in the model, now and until the next call.
-void use_engine(torch::nn::Module& model, Engine engine, kernels::Isa isa = kernels::default_isa());
+void use_engine(torch::nn::Module& model, Engine engine, kernels::Isa isa = kernels::default_isa(),
+                KernelChoice choice = KernelChoice::table);
 
 /// What runs one layer under `Engine::fused`, and why not the kernels where they do not.
 struct PlanRow {
   std::string name;  ///< the layer's path: "layers.0"
   std::string kind;  ///< "Conv"
   bool fused = false;
-  std::string reason;  ///< empty where fused
+  std::string reason;   ///< empty where fused
+  std::string kernels;  ///< where fused and the batch is known: which, in words
 };
 
 /// A row for each layer of each Sequential in the model, for its present mode and parameters.
 std::vector<PlanRow> describe_plan(const torch::nn::Module& model);
+
+/// The same for batches like this one and the present number of threads, the table of choices
+/// included. Runs the model once, in evaluation mode, to see what each layer is given; a layer that
+/// does not run has no kernels in its row.
+std::vector<PlanRow> describe_plan(Layer& model, const Tensor& batch,
+                                   kernels::Isa isa = kernels::default_isa());
 
 }  // namespace fatwood

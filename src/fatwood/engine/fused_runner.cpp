@@ -40,8 +40,13 @@ Tensor FusedRunner::run(Sequential& layers, const Tensor& input) {
       if (!known.empty() && layer->is_training() != known.front()->is_training()) break;
       auto next = translate(*layer, reason);
       if (!next) break;
+      if (choice_ == KernelChoice::table &&
+          !why_not_kernels(next->spec, x.size(0), isa_, torch_threads().threads()).empty()) {
+        break;
+      }
       known.push_back(layer);
       translated.push_back(std::move(*next));
+      if (translated.back().flattens()) break;
     }
     if (known.empty()) {
       x = layers[i++]->forward(x);

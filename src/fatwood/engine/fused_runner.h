@@ -5,6 +5,7 @@
 #include <list>
 #include <memory>
 
+#include <fatwood/engine/choice.h>
 #include <fatwood/engine/translate.h>
 #include <fatwood/kernels/isa.h>
 #include <fatwood/model/sequential.h>
@@ -15,7 +16,7 @@ class FusedStretch;
 
 class FusedRunner : public SequenceRunner {
  public:
-  explicit FusedRunner(kernels::Isa isa) : isa_(isa) {}
+  FusedRunner(kernels::Isa isa, KernelChoice choice) : isa_(isa), choice_(choice) {}
   ~FusedRunner() override;
 
   Tensor run(Sequential& layers, const Tensor& x) override;
@@ -25,6 +26,7 @@ class FusedRunner : public SequenceRunner {
                    std::size_t first, const Tensor& x);
 
   kernels::Isa isa_;
+  KernelChoice choice_;
   /// Planned stretches, the latest used first: full and short batches, training and evaluation.
   std::list<std::shared_ptr<FusedStretch>> planned_;
 };

@@ -75,6 +75,7 @@ FusedStretch::FusedStretch(StretchKey key, const std::vector<TranslatedLayer>& l
     parameter_shapes_.push_back(parameter.sizes().vec());
   }
   shape_ = specs_of(layers);
+  flattens_ = layers.back().flattens();
 }
 
 bool FusedStretch::fits(const std::vector<TranslatedLayer>& layers) const {
@@ -115,7 +116,8 @@ Tensor FusedStretch::run(const Tensor& x, const std::vector<TranslatedLayer>& la
 
 Tensor FusedStretch::forward(const Tensor& x) {
   const kernels::ImageShape shape = stretch_.output_shape();
-  Tensor out = torch::empty({key_.input[0], shape.channels, shape.height, shape.width});
+  Tensor out = flattens_ ? torch::empty({key_.input[0], shape.channels})
+                         : torch::empty({key_.input[0], shape.channels, shape.height, shape.width});
   ++generation_;
   stretch_.forward(x.const_data_ptr<float>(), out.data_ptr<float>(),
                    training_ ? kernels::Mode::train : kernels::Mode::eval, torch_threads());

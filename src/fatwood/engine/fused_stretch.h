@@ -53,6 +53,7 @@ class FusedStretch : public std::enable_shared_from_this<FusedStretch> {
   std::vector<kernels::LayerSpec> shape_;
   std::vector<std::vector<std::int64_t>> parameter_shapes_;
   kernels::Stretch stretch_;
+  bool flattens_ = false;
   bool training_ = false;
   std::int64_t generation_ = 0;  ///< of the values in the stretch's memory: counts forward passes
 };

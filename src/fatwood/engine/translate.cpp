@@ -3,6 +3,7 @@
 #include <fatwood/engine/translate.h>
 #include <fatwood/model/blocks.h>
 #include <fatwood/model/conv.h>
+#include <fatwood/model/resnet.h>
 
 namespace fatwood {
 namespace {
@@ -22,6 +23,14 @@ class Translator {
       known = part(*block.conv_a, layer, spec.a) && part(*block.conv_b, layer, spec.b);
     } else if (typeid(layer) == typeid(ResidualConvBlock)) {
       known = residual(static_cast<const ResidualConvBlock&>(layer));
+    } else if (typeid(layer) == typeid(BasicBlock)) {
+      known = basic(static_cast<const BasicBlock&>(layer));
+    } else if (typeid(layer) == typeid(Stem)) {
+      const StemParts& parts = static_cast<const Stem&>(layer).parts();
+      auto& spec = result_.spec.emplace<kernels::StemSpec>();
+      known = conv_and_norm(*parts.conv1, *parts.bn1, layer, spec.conv);
+    } else if (typeid(layer) == typeid(Head)) {
+      known = head(*static_cast<const Head&>(layer).fc());
     } else {
       reason_ = "no kernels for " + layer.kind();
     }
@@ -74,7 +83,7 @@ class Translator {
     return !layer.norm || norm(layer, *layer.norm, spec.norm.emplace());
   }
 
-  bool norm(const Conv& layer, const torch::nn::BatchNorm2dImpl& norm, kernels::NormSpec& spec) {
+  bool norm(const Layer& layer, const torch::nn::BatchNorm2dImpl& norm, kernels::NormSpec& spec) {
     const auto& options = norm.options;
     if (norm.is_training() != layer.is_training()) return refuse("its norm is in another mode");
     if (!options.affine() || !options.track_running_stats() || !options.momentum()) {
@@ -103,6 +112,50 @@ class Translator {
            parameter(layer.id_conv->bias, spec.id_bias.emplace());
   }
 
+  /// LibTorch's own convolution, followed by a norm.
+  bool conv_and_norm(const torch::nn::Conv2dImpl& conv,
+                     const torch::nn::BatchNorm2dImpl& batch_norm, const Layer& layer,
+                     kernels::ConvSpec& spec) {
+    const auto& options = conv.options;
+    const std::int64_t ks = options.kernel_size()->at(0);
+    const std::int64_t stride = options.stride()->at(0);
+    const auto* padding = std::get_if<torch::ExpandingArray<2>>(&options.padding());
+    const auto both = [](const torch::ExpandingArray<2>& array, std::int64_t value) {
+      return array->at(0) == value && array->at(1) == value;
+    };
+    if (ks % 2 == 0 || ks > 31 || !both(options.kernel_size(), ks) || stride > 2 ||
+        !both(options.stride(), stride) || !padding || !both(*padding, ks / 2) ||
+        !both(options.dilation(), 1) || options.groups() != 1 ||
+        !std::holds_alternative<torch::enumtype::kZeros>(options.padding_mode())) {
+      return refuse("its convolution is not square, of stride 1 or 2 and padded by half a kernel");
+    }
+    if (conv.is_training() != layer.is_training())
+      return refuse("its parts are in different modes");
+    spec.c_in = static_cast<int>(options.in_channels());
+    spec.c_out = static_cast<int>(options.out_channels());
+    spec.ks = static_cast<int>(ks);
+    spec.stride = static_cast<int>(stride);
+    if (!parameter(conv.weight, spec.weight)) return false;
+    if (conv.bias.defined() && !parameter(conv.bias, spec.bias.emplace())) return false;
+    return norm(layer, batch_norm, spec.norm.emplace());
+  }
+
+  bool basic(const BasicBlock& block) {
+    auto& spec = result_.spec.emplace<kernels::BasicSpec>();
+    return conv_and_norm(*block.conv1, *block.bn1, block, spec.a) &&
+           conv_and_norm(*block.conv2, *block.bn2, block, spec.b) &&
+           (!block.downsample_conv || conv_and_norm(*block.downsample_conv, *block.downsample_norm,
+                                                    block, spec.down.emplace()));
+  }
+
+  bool head(const torch::nn::LinearImpl& fc) {
+    auto& spec = result_.spec.emplace<kernels::HeadSpec>();
+    spec.c_in = static_cast<int>(fc.options.in_features());
+    spec.c_out = static_cast<int>(fc.options.out_features());
+    return parameter(fc.weight, spec.weight) &&
+           (!fc.bias.defined() || parameter(fc.bias, spec.bias.emplace()));
+  }
+
   std::string& reason_;
   TranslatedLayer result_;
 };
@@ -122,6 +175,21 @@ void collect(kernels::ResidualSpec& spec, std::vector<kernels::Parameter*>& slot
   collect(spec.a, slots);
   collect(spec.b, slots);
   if (spec.id_weight) slots.insert(slots.end(), {&*spec.id_weight, &*spec.id_bias});
+}
+
+void collect(kernels::BasicSpec& spec, std::vector<kernels::Parameter*>& slots) {
+  collect(spec.a, slots);
+  collect(spec.b, slots);
+  if (spec.down) collect(*spec.down, slots);
+}
+
+void collect(kernels::StemSpec& spec, std::vector<kernels::Parameter*>& slots) {
+  collect(spec.conv, slots);
+}
+
+void collect(kernels::HeadSpec& spec, std::vector<kernels::Parameter*>& slots) {
+  slots.push_back(&spec.weight);
+  if (spec.bias) slots.push_back(&*spec.bias);
 }
 
 }  // namespace

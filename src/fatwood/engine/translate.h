@@ -18,6 +18,9 @@ struct TranslatedLayer {
   kernels::LayerSpec spec;
   std::vector<Tensor> parameters;
   std::vector<Tensor> batch_counts;  ///< num_batches_tracked of each norm
+
+  /// Whether its output is (N, C) where the kernels make (N, C, 1, 1).
+  bool flattens() const { return std::holds_alternative<kernels::HeadSpec>(spec); }
 };
 
 /// nullopt, and why in `reason`, for a layer that the kernels do not know in its present state.

@@ -5,6 +5,7 @@
 // With a norm over M values, mean μ and r = 1/√(σ² + eps) of the raw value a:
 //     dz = mask·(A·dy + B·a + C),  A = γr,  B = -γr²·dγ/M,  C = -γr·Σdy/M - B·μ,
 //     dβ = Σdy,  dγ = r·(Σdy·a - μ·Σdy).
+// (mask is 1 for a late value: its activation's is in dy, and both sums are over that.)
 // Where a convolution alone reads the value, both sums come out of that convolution's weight
 // gradient (packing.h), before dy itself exists: so dz is formed in the registers of the input
 // gradient's tile and dy never is. Elsewhere the sums are taken over dy in memory.
@@ -32,8 +33,7 @@ class Backward {
   bool is_output(const Value& value) const { return &value == plan_.values.back().get(); }
 
   void visit(Value& value, const Operation& made_by, const float* grad_out) {
-    if (value.reader) pack(*value.reader);
-    if (value.identity_of && value.identity_of->projected) pack(value.identity_of->projection);
+    pack_readers(value);
     if (value.gradient.data()) {
       form_gradient(value, grad_out);
     } else if (!value.norm) {
@@ -44,15 +44,19 @@ class Backward {
     if (junction && junction->projected) convolution = &junction->projection;
     if (convolution) clear_sums(*convolution);
     clear_gradient_sums();
-    for_each_group(plan_, parallel_, [&](ThreadMemory& memory, std::int64_t group) {
-      form_raw_gradient(value, memory, group);
-      if (convolution) add_weight_gradient(*convolution, value, junction, memory, group);
-      if (junction && junction->main->norm) {
-        add_gradient_sums(*junction->main, value.group(group), memory, group);
-      }
-    });
+    const int chunk = convolution ? convolution->chunk : 1;
+    for_each_chunk(plan_, parallel_, chunk,
+                   [&](ThreadMemory& memory, std::int64_t begin, std::int64_t end) {
+                     for (std::int64_t group = begin; group < end; ++group) {
+                       form_raw_gradient(value, memory, group);
+                       if (junction) add_junction_sums(*junction, memory, group);
+                     }
+                     if (convolution)
+                       add_weight_gradient(*convolution, value, junction, memory, begin, end);
+                   });
     if (convolution) finish_weight_gradient(*convolution, junction != nullptr);
-    if (junction && junction->main->norm) finish_gradient_sums(*junction->main);
+    if (junction && junction->main->norm) finish_gradient_sums(*junction->main, 0);
+    if (junction && identity_waits(*junction)) finish_gradient_sums(*junction->identity, 1);
   }
 
   // --- gradients of values ---
@@ -63,16 +67,20 @@ class Backward {
     const std::int64_t image = static_cast<std::int64_t>(value.shape.channels) * value.pixels();
     for_each_group(plan_, parallel_, [&](ThreadMemory& memory, std::int64_t group) {
       float* dy = value.gradient_group(group);
+      const float slope = value.late ? value.activation.slope : 1;
       if (is_output(value)) {
         table_.interleave(grad_out + group * plan_.lanes * image, plan_.images_of(group), image,
                           dy);
+      } else if (value.pooled_by) {
+        gradient_from_pooling(*value.pooled_by, memory, group, slope, dy);
       } else {
-        gradient_from_readers(value, memory, group, plan_.plain.data(), 1, dy);
+        gradient_from_readers(value, memory, group, plan_.plain.data(), slope,
+                              read_group(plan_, value, group, memory.formed.data()), dy);
       }
-      if (value.norm) add_gradient_sums(value, dy, memory, group);
+      if (value.norm) add_gradient_sums(value, dy, memory, group, 0);
     });
     if (value.norm) {
-      finish_gradient_sums(value);
+      finish_gradient_sums(value, 0);
     } else {
       set_plain(value);
     }
@@ -86,33 +94,61 @@ class Backward {
       dy = value.gradient_group(group);
     } else if (value.main_of) {
       dy = value.main_of->out->group(group);
+    } else if (value.identity_of && value.readers.empty()) {
+      dy = value.identity_of->out->group(group);
     }
     if (dy) {
       table_.norm_backward(value.shape.channels, value.pixels(), plan_.images_of(group), dy, raw,
-                           value.coefficients.data(), value.activation.slope, raw);
+                           value.coefficients.data(), value.raw_slope(), raw);
+    } else if (value.pooled_by) {
+      gradient_from_pooling(*value.pooled_by, memory, group, value.raw_slope(), raw);
     } else {
-      gradient_from_readers(value, memory, group, value.coefficients.data(), value.activation.slope,
+      gradient_from_readers(value, memory, group, value.coefficients.data(), value.raw_slope(), raw,
                             raw);
     }
   }
 
-  /// The input gradient of the convolution that reads the value, plus the identity path's.
+  void gradient_from_pooling(const Pooling& pooling, ThreadMemory& memory, std::int64_t group,
+                             float slope, float* to) {
+    const float* grad = pooling.out->group(group);
+    const Value& in = *pooling.in;
+    if (pooling.max) {
+      table_.max_pool_backward(max_pool_of(pooling, group, memory), grad, to);
+    } else {
+      table_.mean_pool_backward(in.shape.channels, in.pixels(), grad, in.group(group), slope, to);
+    }
+  }
+
+  /// The input gradients of the convolutions that read the value, plus the identity path's.
   void gradient_from_readers(const Value& value, ThreadMemory& memory, std::int64_t group,
-                             const float* coefficients, float slope, float* to) {
-    const Convolution& reader = *value.reader;
+                             const float* coefficients, float slope, const float* activation,
+                             float* to) {
     Correlate job;
-    job.in_channels = reader.shape.c_out;
-    job.out_channels = reader.shape.c_in;
-    job.in = reader.out->group(group);
-    job.out = to;
     job.out_height = value.shape.height;
     job.out_width = value.shape.width;
+    if (value.readers.size() > 1) {
+      // The planner gives a value two readers at most, and no sum then takes it as it is.
+      job.out = memory.spread.data();
+      input_gradient(*value.readers[1], group, job);
+      job.extra = memory.spread.data();
+      job.extra_height = value.shape.height;
+      job.extra_width = value.shape.width;
+    }
+    job.out = to;
     job.slope = slope;
-    job.activation = value.group(group);
+    job.activation = activation;
     job.coefficients = coefficients;
     job.images = plan_.images_of(group);
     if (value.identity_of) add_identity_gradient(*value.identity_of, memory, group, job);
-    for (const GradientPart& part : reader.gradient_parts) {
+    input_gradient(*value.readers.front(), group, job);
+  }
+
+  /// Runs the parts of a convolution's input gradient; `job` says where to and what follows.
+  void input_gradient(const Convolution& c, std::int64_t group, Correlate job) {
+    job.in_channels = c.shape.c_out;
+    job.out_channels = c.shape.c_in;
+    job.in = c.out->group(group);
+    for (const GradientPart& part : c.gradient_parts) {
       job.y = part.y.axis;
       job.x = part.x.axis;
       job.weights = part.weights.data();
@@ -153,21 +189,29 @@ class Backward {
 
   void store_input_gradient(float* grad_x) {
     Value& input = *plan_.values.front();
-    if (input.reader) pack(*input.reader);
-    if (input.identity_of && input.identity_of->projected) pack(input.identity_of->projection);
+    pack_readers(input);
     const std::int64_t image = static_cast<std::int64_t>(input.shape.channels) * input.pixels();
     for_each_group(plan_, parallel_, [&](ThreadMemory& memory, std::int64_t group) {
       float* dx = input.gradient_group(group);
-      gradient_from_readers(input, memory, group, plan_.plain.data(), 1, dx);
+      if (input.pooled_by) {
+        gradient_from_pooling(*input.pooled_by, memory, group, 1, dx);
+      } else {
+        gradient_from_readers(input, memory, group, plan_.plain.data(), 1, input.group(group), dx);
+      }
       table_.deinterleave(dx, plan_.images_of(group), input.shape.channels, input.pixels(),
                           input.scale.data(), input.shift.data(),
                           grad_x + group * plan_.lanes * image);
     });
   }
 
+  void pack_readers(const Value& value) {
+    for (Convolution* reader : value.readers) pack(*reader);
+    if (value.identity_of && value.identity_of->projected) pack(value.identity_of->projection);
+  }
+
   void pack(Convolution& c) {
     for (GradientPart& part : c.gradient_parts) {
-      pack_gradient(c.shape, plan_.block, c.weight->value, part.y, part.x, part.weights.data(),
+      pack_gradient(c.shape, plan_.block, c.values(), part.y, part.x, part.weights.data(),
                     parallel_);
     }
   }
@@ -180,21 +224,34 @@ class Backward {
     }
   }
 
-  void add_gradient_sums(const Value& value, const float* dy, ThreadMemory& memory,
-                         std::int64_t group) {
-    table_.gradient_sums(value.shape.channels, value.pixels(), dy, value.group(group),
-                         memory.gradient_sums.data());
+  /// An identity path that is a convolution and a norm of its own.
+  static bool identity_waits(const Junction& junction) {
+    return junction.identity->norm && junction.identity->readers.empty();
   }
 
-  void finish_gradient_sums(Value& value) {
-    for (int c = 0; c < value.shape.channels; ++c) {
+  void add_junction_sums(const Junction& junction, ThreadMemory& memory, std::int64_t group) {
+    const float* dy = junction.out->group(group);
+    if (junction.main->norm) add_gradient_sums(*junction.main, dy, memory, group, 0);
+    if (identity_waits(junction)) add_gradient_sums(*junction.identity, dy, memory, group, 1);
+  }
+
+  /// `path` 0: a sum's main path, or the only one; 1: its identity path.
+  void add_gradient_sums(const Value& value, const float* dy, ThreadMemory& memory,
+                         std::int64_t group, std::size_t path) {
+    table_.gradient_sums(value.shape.channels, value.pixels(), dy, value.group(group),
+                         memory.gradient_sums.data() + path * 2 * plan_.most_channels);
+  }
+
+  void finish_gradient_sums(Value& value, std::size_t path) {
+    for (std::size_t c = 0; c < value.mean.size(); ++c) {
+      const std::size_t at = (path * plan_.most_channels + c) * 2;
       double sum = 0;
       double product = 0;
       for (const ThreadMemory& memory : plan_.memory) {
-        sum += memory.gradient_sums[static_cast<std::size_t>(c) * 2];
-        product += memory.gradient_sums[static_cast<std::size_t>(c) * 2 + 1];
+        sum += memory.gradient_sums[at];
+        product += memory.gradient_sums[at + 1];
       }
-      finish_norm(value, static_cast<std::size_t>(c), sum, product);
+      finish_norm(value, c, sum, product);
     }
   }
 
@@ -234,15 +291,22 @@ class Backward {
     });
   }
 
+  /// Of groups [begin, end), which are a chunk at most.
   void add_weight_gradient(const Convolution& c, const Value& out, const Junction* junction,
-                           ThreadMemory& memory, std::int64_t group) {
-    const float* dz = out.group(group);
+                           ThreadMemory& memory, std::int64_t begin, std::int64_t end) {
     WeightGradient job;
     job.y = c.shape.y();
     job.x = c.shape.x();
     job.in_channels = c.shape.c_in;
     job.out_channels = c.shape.c_out;
-    job.in = c.in->group(group);
+    job.in = c.in->group(begin);
+    job.in_group = c.in->group_size;
+    if (c.in->late) {
+      for (std::int64_t group = begin; group < end; ++group) {
+        read_group(plan_, *c.in, group, memory.formed.data() + (group - begin) * job.in_group);
+      }
+      job.in = memory.formed.data();
+    }
     if (junction && junction->pooled) {
       table_.average_pool(c.in->shape.channels, c.in->shape.height, c.in->shape.width, job.in,
                           memory.pooled.data());
@@ -251,15 +315,20 @@ class Backward {
     job.sums = memory.sums.data();
     job.vectors = c.vectors;
     if (c.channel_lanes) {
-      table_.turn_gradient(job.y, job.x, c.shape.c_out, dz, memory.turned.data(),
-                           memory.border_sums.data());
+      job.groups = static_cast<int>(end - begin);
       job.grad = memory.turned.data();
+      job.grad_group = c.turned_size(plan_.lanes);
+      for (std::int64_t group = begin; group < end; ++group) {
+        table_.turn_gradient(job.y, job.x, c.shape.c_out, out.group(group),
+                             memory.turned.data() + (group - begin) * job.grad_group,
+                             memory.border_sums.data());
+      }
       table_.weight_gradient_channel_lanes(job);
     } else {
+      job.grad = out.group(begin);
       if (c.in->affine || c.bias) {
-        table_.sum_gradient(job.y, job.x, c.shape.c_out, dz, memory.border_sums.data());
+        table_.sum_gradient(job.y, job.x, c.shape.c_out, job.grad, memory.border_sums.data());
       }
-      job.grad = dz;
       table_.weight_gradient_image_lanes(job);
     }
   }
@@ -273,14 +342,30 @@ class Backward {
 
     Value& in = *c.in;
     const bool input_norm_follows = !is_projection && in.norm && !in.gradient.data();
+    float* grad = c.weight->grad && c.middle.data() ? c.middle_gradient.data() : c.weight->grad;
     reduce_weight_gradient(
-        c.shape, parts, c.tap_sums.data(), c.weight->value, in.affine ? in.scale.data() : nullptr,
-        in.affine ? in.shift.data() : nullptr, c.weight->grad,
+        c.shape, parts, c.tap_sums.data(), c.values(), in.affine ? in.scale.data() : nullptr,
+        in.affine ? in.shift.data() : nullptr, grad,
         input_norm_follows ? plan_.input_sums.data() : nullptr, plan_.reductions.data(), parallel_);
+    if (grad != c.weight->grad) spread_middle(c);
     if (!input_norm_follows) return;
     for (std::size_t i = 0; i < in.mean.size(); ++i) {
       finish_norm(in, i, plan_.input_sums[i * 2], plan_.input_sums[i * 2 + 1]);
     }
+  }
+
+  /// The gradient of the one tap that meets the image; the others' is zero.
+  void spread_middle(const Convolution& c) {
+    const std::int64_t taps = c.taps_in_parameter;
+    parallel_.for_each_part(static_cast<std::int64_t>(c.middle_gradient.size()), 1024,
+                            [&](int, std::int64_t begin, std::int64_t end) {
+                              float* to = c.weight->grad;
+                              std::fill(to + begin * taps, to + end * taps, 0.0F);
+                              for (std::int64_t i = begin; i < end; ++i) {
+                                to[i * taps + taps / 2] =
+                                    c.middle_gradient[static_cast<std::size_t>(i)];
+                              }
+                            });
   }
 
   Plan& plan_;

@@ -20,8 +20,10 @@ class Forward {
     for (const Operation& operation : plan_.operations) {
       if (operation.convolution) {
         convolve(*operation.convolution);
-      } else {
+      } else if (operation.junction) {
         join(*operation.junction);
+      } else {
+        pool(*operation.pooling);
       }
     }
     store(out);
@@ -62,7 +64,15 @@ class Forward {
   void pack(Convolution& c, const float* bias) {
     const Value& in = *c.in;
     c.has_table = in.affine || bias;
-    pack_forward(c.shape, plan_.block, c.weight->value, in.affine ? in.scale.data() : nullptr,
+    const std::int64_t taps = c.taps_in_parameter;
+    parallel_.for_each_part(static_cast<std::int64_t>(c.middle.size()), 1024,
+                            [&](int, std::int64_t begin, std::int64_t end) {
+                              for (std::int64_t i = begin; i < end; ++i) {
+                                c.middle[static_cast<std::size_t>(i)] =
+                                    c.weight->value[i * taps + taps / 2];
+                              }
+                            });
+    pack_forward(c.shape, plan_.block, c.values(), in.affine ? in.scale.data() : nullptr,
                  in.affine ? in.shift.data() : nullptr, bias, c.weights.data(),
                  c.has_table ? c.table.data() : nullptr, parallel_);
   }
@@ -84,11 +94,11 @@ class Forward {
     pack(c, c.bias ? c.bias->value : nullptr);
     Value& out = *c.out;
     Correlate common = job_of(c);
-    common.slope = out.activation.slope;
+    common.slope = out.raw_slope();
     begin_statistics(out);
     for_each_group(plan_, parallel_, [&](ThreadMemory& memory, std::int64_t group) {
       Correlate job = common;
-      job.in = c.in->group(group);
+      job.in = read_group(plan_, *c.in, group, memory.formed.data());
       job.out = out.group(group);
       job.stats = out.has_statistics ? memory.stats.data() : nullptr;
       plan_.table->correlate(job);
@@ -137,6 +147,22 @@ class Forward {
     finish(out);
   }
 
+  void pool(const Pooling& p) {
+    Value& out = *p.out;
+    begin_statistics(out);
+    for_each_group(plan_, parallel_, [&](ThreadMemory& memory, std::int64_t group) {
+      float* stats = out.has_statistics ? memory.stats.data() : nullptr;
+      if (p.max) {
+        plan_.table->max_pool(max_pool_of(p, group, memory), out.group(group), stats);
+      } else {
+        plan_.table->mean_pool(out.shape.channels, p.in->pixels(), p.in->group(group),
+                               p.in->scale.data(), p.in->shift.data(), out.group(group), stats);
+      }
+      fold(out, memory, group);
+    });
+    finish(out);
+  }
+
   void begin_statistics(Value& value) {
     value.has_statistics = watch_ || trains(value);
     if (!value.has_statistics) return;
@@ -153,7 +179,7 @@ class Forward {
 
   void finish(Value& value) {
     const double subtract = static_cast<double>(value.activation.subtract);
-    value.affine = value.norm || subtract != 0;
+    value.affine = !value.late && (value.norm || subtract != 0);
     for (std::size_t c = 0; c < value.statistics.size(); ++c) {
       if (value.has_statistics) {
         value.statistics[c] = {};

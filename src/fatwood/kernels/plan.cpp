@@ -6,6 +6,11 @@
 namespace fatwood::kernels {
 namespace {
 
+// Sums of a weight gradient that leave the second-level cache between two groups are taken for
+// several groups in one pass, as many as have their values and gradients in that cache together.
+constexpr std::int64_t kManySums = 64 * 1024;  // floats
+constexpr std::int64_t kChunk = 128 * 1024;
+
 std::string text(const ImageShape& shape) {
   return "(" + std::to_string(shape.channels) + ", " + std::to_string(shape.height) + ", " +
          std::to_string(shape.width) + ")";
@@ -69,11 +74,6 @@ class Planner {
       refuse(layer_, "identity path " + text({c_out, identity.height, identity.width}) +
                          " does not fit the main path " + text(main->shape));
     }
-    check(spec.activation);
-    junction->spec = &spec;
-    junction->main = main;
-    junction->identity = in;
-    junction->offset = Buffer<float>(padded(c_out));
     if (junction->projected) {
       Convolution& projection = junction->projection;
       projection.shape = {in->shape.channels, c_out, 1, 1, identity.height, identity.width};
@@ -81,17 +81,65 @@ class Planner {
       projection.bias = spec.id_bias ? &*spec.id_bias : nullptr;
       projection.in = in;
       add_buffers(projection, true);
+      projection.chunk = 1;  // its input is pooled group by group
     }
-    Value* out = add_value(main->shape, spec.activation, nullptr);
+    return add_junction(std::move(junction), main, in, spec.activation);
+  }
+
+  Value* add(BasicSpec& spec, Value* in) {
+    Value* main = add_convolution(spec.b, add_convolution(spec.a, in, &spec.activation));
+    Value* identity = spec.down ? add_convolution(*spec.down, in) : in;
+    if (identity->shape != main->shape) {
+      refuse(layer_, "identity path " + text(identity->shape) + " does not fit the main path " +
+                         text(main->shape));
+    }
+    return add_junction(std::make_unique<Junction>(), main, identity, spec.activation);
+  }
+
+  Value* add(StemSpec& spec, Value* in) {
+    Value* value = add_convolution(spec.conv, in, &spec.activation);
+    return add_pooling(
+        value, true,
+        {value->shape.channels, (value->shape.height + 1) / 2, (value->shape.width + 1) / 2});
+  }
+
+  Value* add(HeadSpec& spec, Value* in) {
+    if (spec.c_in != in->shape.channels || spec.c_out < 1) {
+      refuse(layer_,
+             "input " + text(in->shape) + ", wanted " + std::to_string(spec.c_in) + " channels");
+    }
+    return connect({spec.c_in, spec.c_out, 1, 1, 1, 1}, spec.weight, spec.bias,
+                   add_pooling(in, false, {in->shape.channels, 1, 1}), {}, nullptr);
+  }
+
+  Value* add_junction(std::unique_ptr<Junction> junction, Value* main, Value* identity,
+                      const Activation& activation) {
+    check(activation);
+    junction->main = main;
+    junction->identity = identity;
+    junction->offset = Buffer<float>(padded(main->shape.channels));
+    Value* out = add_value(main->shape, activation, nullptr);
     junction->out = out;
     main->main_of = junction.get();
-    in->identity_of = junction.get();
-    plan_.operations.push_back({nullptr, junction.get()});
+    identity->identity_of = junction.get();
+    plan_.operations.push_back({.junction = junction.get()});
     plan_.junctions.push_back(std::move(junction));
     return out;
   }
 
-  Value* add_convolution(ConvSpec& spec, Value* in) {
+  Value* add_pooling(Value* in, bool max, const ImageShape& shape) {
+    auto pooling = std::make_unique<Pooling>();
+    pooling->max = max;
+    pooling->in = in;
+    pooling->out = add_value(shape, {}, nullptr);
+    in->pooled_by = pooling.get();
+    plan_.operations.push_back({.pooling = pooling.get()});
+    plan_.poolings.push_back(std::move(pooling));
+    return plan_.values.back().get();
+  }
+
+  /// `late`: an activation that comes after the norm.
+  Value* add_convolution(ConvSpec& spec, Value* in, const Activation* late = nullptr) {
     if (spec.ks < 1 || spec.ks % 2 == 0 || spec.ks > 31) {
       refuse(layer_,
              "kernel size: found " + std::to_string(spec.ks) + ", wanted odd and 31 at most");
@@ -104,19 +152,37 @@ class Planner {
              "input " + text(in->shape) + ", wanted " + std::to_string(spec.c_in) + " channels");
     }
     check(spec.activation);
+    if (late) {
+      check(*late);
+      if (!spec.norm || spec.activation.slope != 1 || late->subtract != 0) {
+        refuse(layer_, "wanted a norm between the convolution and a plain leaky relu");
+      }
+    }
+    Value* out =
+        connect({spec.c_in, spec.c_out, spec.ks, spec.stride, in->shape.height, in->shape.width},
+                spec.weight, spec.bias, in, late ? *late : spec.activation,
+                spec.norm ? &*spec.norm : nullptr);
+    out->late = late != nullptr;
+    return out;
+  }
+
+  Value* connect(ConvShape shape, Parameter& weight, std::optional<Parameter>& bias, Value* in,
+                 const Activation& activation, NormSpec* norm) {
     auto convolution = std::make_unique<Convolution>();
-    convolution->shape = {spec.c_in,   spec.c_out,       spec.ks,
-                          spec.stride, in->shape.height, in->shape.width};
-    convolution->spec = &spec;
-    convolution->weight = &spec.weight;
-    convolution->bias = spec.bias ? &*spec.bias : nullptr;
+    convolution->taps_in_parameter = shape.taps();
+    if (shape.ks > 1 && in->pixels() == 1) {
+      shape.ks = shape.stride = 1;
+      convolution->middle = Buffer<float>(static_cast<std::size_t>(shape.weights()));
+      convolution->middle_gradient = Buffer<float>(convolution->middle.size());
+    }
+    convolution->shape = shape;
+    convolution->weight = &weight;
+    convolution->bias = bias ? &*bias : nullptr;
     convolution->in = in;
     add_buffers(*convolution, in != plan_.values.front().get() || plan_.options.input_gradient);
-    const ConvShape& shape = convolution->shape;
-    convolution->out = add_value({spec.c_out, shape.y().count, shape.x().count}, spec.activation,
-                                 spec.norm ? &*spec.norm : nullptr);
-    in->reader = convolution.get();
-    plan_.operations.push_back({convolution.get(), nullptr});
+    convolution->out = add_value({shape.c_out, shape.y().count, shape.x().count}, activation, norm);
+    in->readers.push_back(convolution.get());
+    plan_.operations.push_back({.convolution = convolution.get()});
     plan_.convolutions.push_back(std::move(convolution));
     return plan_.values.back().get();
   }
@@ -179,6 +245,10 @@ class Planner {
     convolution.border_sums_size = static_cast<std::int64_t>(out) * shape.border_classes();
     convolution.tap_sums = floats(static_cast<std::int64_t>(out) * shape.taps());
     convolution.totals = floats(out);
+    if (convolution.channel_lanes && convolution.sums_size > kManySums) {
+      const std::int64_t group = convolution.in->group_size + convolution.turned_size(plan_.lanes);
+      convolution.chunk = static_cast<int>(std::clamp<std::int64_t>(kChunk / group, 1, 8));
+    }
   }
 
   /// See Value::gradient.
@@ -186,9 +256,10 @@ class Planner {
     for (auto& value : plan_.values) {
       const bool is_input = value == plan_.values.front();
       const bool is_output = value == plan_.values.back();
-      const bool wanted = is_input
-                              ? plan_.options.input_gradient
-                              : is_output || (value->norm && value->reader && value->identity_of);
+      const std::size_t ways = value->readers.size() + (value->identity_of ? 1 : 0);
+      const bool wanted =
+          is_input ? plan_.options.input_gradient
+                   : is_output || value->late || (value->norm && (ways > 1 || value->pooled_by));
       if (wanted) value->gradient = Buffer<float>(value->raw.size());
     }
   }
@@ -201,15 +272,18 @@ class Planner {
     std::int64_t pooled = 0;
     std::int64_t spread = 0;
     std::int64_t reduction = 0;
+    std::int64_t formed = 0;
     std::size_t channels = 0;
     for (const auto& value : plan_.values) {
       channels = std::max(channels, static_cast<std::size_t>(value->shape.channels));
+      if (!value->late) continue;
+      const int chunk = value->readers.empty() ? 1 : value->readers.front()->chunk;
+      formed = std::max(formed, value->group_size * chunk);
     }
+    plan_.most_channels = channels;
     stats = static_cast<std::int64_t>(channels) * 3 * plan_.lanes;
     const auto include = [&](const Convolution& c) {
-      const std::int64_t plane =
-          static_cast<std::int64_t>(c.shape.y().count) * c.shape.x().count * plan_.lanes;
-      turned = std::max(turned, plane * round_up(c.shape.c_out, plan_.lanes));
+      turned = std::max(turned, c.turned_size(plan_.lanes) * c.chunk);
       sums = std::max(sums, c.sums_size);
       border_sums = std::max(border_sums, c.border_sums_size);
       reduction = std::max(reduction, static_cast<std::int64_t>(c.tap_sums.size()));
@@ -222,12 +296,15 @@ class Planner {
       spread = std::max(spread, size);
       if (junction->projected) include(junction->projection);
     }
+    for (const auto& value : plan_.values) {
+      if (value->readers.size() > 1) spread = std::max(spread, value->group_size);
+    }
     const auto floats = [](std::int64_t n) { return Buffer<float>(static_cast<std::size_t>(n)); };
     for (int t = 0; t < std::max(1, plan_.options.threads); ++t) {
       plan_.memory.push_back({floats(stats), floats(turned), floats(sums), floats(border_sums),
-                              floats(pooled), floats(spread), floats(reduction),
+                              floats(pooled), floats(spread), floats(formed), floats(reduction),
                               std::vector<PartialMoments>(channels),
-                              std::vector<double>(2 * channels)});
+                              std::vector<double>(4 * channels)});
       plan_.sums.push_back(plan_.memory.back().sums.data());
       plan_.border_sums.push_back(plan_.memory.back().border_sums.data());
       plan_.reductions.push_back(plan_.memory.back().reduction.data());
@@ -251,7 +328,8 @@ Plan make_plan(std::vector<LayerSpec>& layers, const StretchOptions& options) {
 std::int64_t Plan::bytes() const {
   std::size_t floats = 0;
   const auto include = [&](const Convolution& c) {
-    floats += c.weights.size() + c.table.size() + c.tap_sums.size() + c.totals.size();
+    floats += c.weights.size() + c.table.size() + c.tap_sums.size() + c.totals.size() +
+              c.middle.size() + c.middle_gradient.size();
     for (const GradientPart& part : c.gradient_parts) floats += part.weights.size();
   };
   for (const auto& value : values) {
@@ -262,7 +340,7 @@ std::int64_t Plan::bytes() const {
   for (const auto& junction : junctions) include(junction->projection);
   for (const ThreadMemory& m : memory) {
     floats += m.stats.size() + m.turned.size() + m.sums.size() + m.border_sums.size() +
-              m.pooled.size() + m.spread.size() + m.reduction.size();
+              m.pooled.size() + m.formed.size() + m.spread.size() + m.reduction.size();
   }
   return static_cast<std::int64_t>(floats * sizeof(float));
 }

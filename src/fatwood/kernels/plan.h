@@ -15,17 +15,19 @@ namespace fatwood::kernels {
 
 struct Convolution;
 struct Junction;
+struct Pooling;
 
 /// A tensor between operations: (groups, channels, height, width, L), stored raw (invariant 1),
-/// true value scale·raw + shift.
+/// true value scale·raw + shift, or act(scale·raw + shift) where `late`.
 struct Value {
   ImageShape shape;
   std::int64_t group_size = 0;
   Buffer<float> raw;
   Activation activation;
   NormSpec* norm = nullptr;
+  bool late = false;  ///< the norm comes before the activation
 
-  bool affine = false;  ///< false: scale is 1 and shift 0 everywhere
+  bool affine = false;  ///< as readers find it; false: scale 1 and shift 0, or late
   Buffer<float> scale, shift;
   std::vector<double> mean, rstd;   ///< of raw, as the norm used them
   Buffer<float> coefficients;       ///< (channels, 4) for the backward pass
@@ -33,13 +35,18 @@ struct Value {
   bool has_statistics = false;
 
   // Who reads this value. A value without readers is the stretch's output.
-  Convolution* reader = nullptr;
+  std::vector<Convolution*> readers;
   Junction* main_of = nullptr;      ///< as the sum's main path
   Junction* identity_of = nullptr;  ///< as the sum's identity path
+  Pooling* pooled_by = nullptr;
 
   /// Gradient with respect to the true value, for values that cannot take it in place: their norm
-  /// needs sums over it first, and it does not come from one convolution alone.
+  /// needs sums over it first, and it does not come from one convolution alone. Of a late value:
+  /// with respect to what the activation takes.
   Buffer<float> gradient;
+
+  /// Slope of the activation that the raw value went through.
+  float raw_slope() const { return late ? 1.0F : activation.slope; }
 
   int pixels() const { return shape.height * shape.width; }
   std::int64_t plane(int lanes) const { return static_cast<std::int64_t>(pixels()) * lanes; }
@@ -61,6 +68,11 @@ struct Convolution {
   Value* in = nullptr;
   Value* out = nullptr;
 
+  /// Of a k×k convolution over one pixel, the middle tap alone meets it: `shape` is then 1×1, and
+  /// these hold the middle weights and their gradient (c_out, c_in).
+  int taps_in_parameter = 1;
+  Buffer<float> middle, middle_gradient;
+
   Buffer<float> weights;  ///< packed, forward
   Buffer<float> table;    ///< bias by border class
   bool has_table = false;
@@ -70,12 +82,18 @@ struct Convolution {
   int vectors = 1;
   std::int64_t sums_size = 0;
   std::int64_t border_sums_size = 0;
+  int chunk = 1;  ///< groups whose weight gradient is taken in one pass over the sums
   Buffer<float> tap_sums, totals;
+
+  const float* values() const { return middle.data() ? middle.data() : weight->value; }
+  std::int64_t turned_size(int lanes) const {
+    return static_cast<std::int64_t>(shape.y().count) * shape.x().count * lanes *
+           round_up(shape.c_out, lanes);
+  }
 };
 
 /// out = act(main + id(pool(identity)))
 struct Junction {
-  ResidualSpec* spec = nullptr;
   Value* main = nullptr;
   Value* identity = nullptr;
   Value* out = nullptr;
@@ -85,22 +103,32 @@ struct Junction {
   Buffer<float> offset;    ///< per output channel: what the shifts of both paths add up to
 };
 
+/// out = the largest of each 3×3 window of `in`, or its mean.
+struct Pooling {
+  bool max = false;
+  Value* in = nullptr;
+  Value* out = nullptr;
+};
+
+/// One of the three.
 struct Operation {
   Convolution* convolution = nullptr;
   Junction* junction = nullptr;
+  Pooling* pooling = nullptr;
 };
 
 /// What one thread works with.
 struct ThreadMemory {
   Buffer<float> stats;   ///< (channels, 3, L)
-  Buffer<float> turned;  ///< the turned gradient of one group
+  Buffer<float> turned;  ///< the turned gradients of a chunk of groups
   Buffer<float> sums;    ///< weight gradient
   Buffer<float> border_sums;
   Buffer<float> pooled;     ///< identity path of one group
-  Buffer<float> spread;     ///< its gradient
+  Buffer<float> spread;     ///< its gradient, or a second reader's
+  Buffer<float> formed;     ///< late values of a chunk of groups
   Buffer<float> reduction;  ///< one input channel's weight gradient
   std::vector<PartialMoments> moments;
-  std::vector<double> gradient_sums;  ///< (channels, 2)
+  std::vector<double> gradient_sums;  ///< (2, channels, 2): of a sum's main path, of its identity's
 };
 
 struct Plan {
@@ -112,6 +140,7 @@ struct Plan {
   std::vector<std::unique_ptr<Value>> values;  ///< values[0] is the input
   std::vector<std::unique_ptr<Convolution>> convolutions;
   std::vector<std::unique_ptr<Junction>> junctions;
+  std::vector<std::unique_ptr<Pooling>> poolings;
   std::vector<Operation> operations;       ///< operation i makes values[i + 1]
   std::vector<std::size_t> layer_outputs;  ///< index into values
   std::vector<ThreadMemory> memory;
@@ -119,6 +148,7 @@ struct Plan {
   std::vector<float*> reductions;               ///< likewise
   std::vector<double> input_sums;               ///< (channels, 2)
   Buffer<float> plain;                          ///< coefficients without a norm: 1, 0, 0, 0
+  std::size_t most_channels = 0;
 
   int images_of(std::int64_t group) const {
     const std::int64_t left = options.batch - group * lanes;
@@ -127,6 +157,9 @@ struct Plan {
   Value& output() const { return *values.back(); }
   std::int64_t bytes() const;
 };
+
+/// The kernels of one layer: "conv 3×3/1 8 → 8, leaky relu, norm [weight gradient: …]; sum with …".
+std::string describe(const Plan& plan, std::size_t layer);
 
 /// `layers` must outlive the plan and keep its place in memory.
 Plan make_plan(std::vector<LayerSpec>& layers, const StretchOptions& options);

@@ -212,6 +212,50 @@ Tensor average_pool_gradient(const Tensor& grad, const Tensor& x) {
   return out;
 }
 
+namespace {
+
+/// Where the first largest value of the window of output (y, i) lies in x.values.
+std::size_t largest_of_window(const Tensor& x, int n, int c, int y, int i) {
+  std::size_t largest = x.index(n, c, std::max(0, 2 * y - 1), std::max(0, 2 * i - 1));
+  for (int row = std::max(0, 2 * y - 1); row < std::min(x.h, 2 * y + 2); ++row) {
+    for (int column = std::max(0, 2 * i - 1); column < std::min(x.w, 2 * i + 2); ++column) {
+      const std::size_t at = x.index(n, c, row, column);
+      if (x.values[at] > x.values[largest]) largest = at;
+    }
+  }
+  return largest;
+}
+
+}  // namespace
+
+Tensor max_pool(const Tensor& x) {
+  Tensor out(x.n, x.c, (x.h + 1) / 2, (x.w + 1) / 2);
+  for (int n = 0; n < out.n; ++n) {
+    for (int c = 0; c < out.c; ++c) {
+      for (int y = 0; y < out.h; ++y) {
+        for (int i = 0; i < out.w; ++i) {
+          out.at(n, c, y, i) = x.values[largest_of_window(x, n, c, y, i)];
+        }
+      }
+    }
+  }
+  return out;
+}
+
+Tensor max_pool_gradient(const Tensor& grad, const Tensor& x) {
+  Tensor out = zeros_like(x);
+  for (int n = 0; n < grad.n; ++n) {
+    for (int c = 0; c < grad.c; ++c) {
+      for (int y = 0; y < grad.h; ++y) {
+        for (int i = 0; i < grad.w; ++i) {
+          out.values[largest_of_window(x, n, c, y, i)] += grad.at(n, c, y, i);
+        }
+      }
+    }
+  }
+  return out;
+}
+
 Tensor global_average_pool(const Tensor& x) {
   Tensor out(x.n, x.c, 1, 1);
   for (int n = 0; n < x.n; ++n) {

@@ -63,6 +63,11 @@ BatchNormGradients batch_norm_eval_gradient(const Tensor& grad, const Tensor& x,
 Tensor average_pool(const Tensor& x);
 Tensor average_pool_gradient(const Tensor& grad, const Tensor& x);
 
+/// 3×3 windows of stride 2 and padding 1, which no window takes from: → (N, C, ⌈H/2⌉, ⌈W/2⌉).
+Tensor max_pool(const Tensor& x);
+/// To the first largest value of each window in row order.
+Tensor max_pool_gradient(const Tensor& grad, const Tensor& x);
+
 /// (N, C, H, W) → (N, C, 1, 1)
 Tensor global_average_pool(const Tensor& x);
 Tensor global_average_pool_gradient(const Tensor& grad, const Tensor& x);

@@ -31,6 +31,9 @@ ImageShape Stretch::output_shape() const {
 std::int64_t Stretch::bytes() const {
   return impl_->plan.bytes();
 }
+std::string Stretch::describe(std::size_t layer) const {
+  return kernels::describe(impl_->plan, layer);
+}
 void Stretch::watch(bool on) {
   impl_->watch = on;
 }

@@ -5,8 +5,11 @@
 // Invariants, which the sources refer to by number:
 //  1. A value is stored as the raw output of its convolution (or sum), after the activation. What
 //     follows (the subtraction of GeneralReLU and the norm) is an affine map per channel, kept
-//     beside it and folded into the weights of whoever reads the value.
-//  2. The sign of a stored value is the mask of its activation: slopes are not negative.
+//     beside it and folded into the weights of whoever reads the value. A late value, whose norm
+//     comes before its activation, is stored raw as well, and formed group by group where it is
+//     read.
+//  2. The sign of a stored value is the mask of its activation (of a late value: the sign of what
+//     is formed): slopes are not negative.
 //  3. The backward pass overwrites each value by its gradient; it can run once after a forward
 //  pass.
 //  4. Lanes of absent images (a short last group) may hold anything in values and hold zero in
@@ -18,6 +21,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -77,12 +81,37 @@ struct DoubleSpec {
   ConvSpec b;
 };
 
-using LayerSpec = std::variant<ConvSpec, ResidualSpec, DoubleSpec>;
+/// act(norm(conv_b(act(norm(conv_a(x))))) + identity): ResNet's order. identity: x, or `down`, a
+/// 1×1 convolution with a norm. Each convolution has a norm and no activation of its own.
+struct BasicSpec {
+  ConvSpec a;
+  ConvSpec b;
+  std::optional<ConvSpec> down;
+  Activation activation{0, 0};
+};
+
+/// max_pool(act(norm(conv(x)))), windows 3×3 of stride 2 and padding 1; conv as in BasicSpec.
+struct StemSpec {
+  ConvSpec conv;
+  Activation activation{0, 0};
+};
+
+/// linear(mean over the pixels), as (N, c_out, 1, 1).
+struct HeadSpec {
+  int c_in = 1;
+  int c_out = 1;
+  Parameter weight;               ///< (c_out, c_in)
+  std::optional<Parameter> bias;  ///< (c_out)
+};
+
+using LayerSpec = std::variant<ConvSpec, ResidualSpec, DoubleSpec, BasicSpec, StemSpec, HeadSpec>;
 
 struct ImageShape {
   int channels = 1;
   int height = 1;
   int width = 1;
+
+  bool operator==(const ImageShape&) const = default;
 };
 
 struct StretchOptions {
@@ -109,6 +138,8 @@ class Stretch {
 
   ImageShape output_shape() const;
   std::int64_t bytes() const;  ///< of all buffers together
+  /// Layer i's kernels in words: "conv 3×3/1 8 → 8, leaky relu, norm [weight gradient: …]; sum …".
+  std::string describe(std::size_t layer) const;
 
   /// x (N, C, H, W) → out (N, C', H', W'), both contiguous. In training mode norms use the batch's
   /// statistics and update the running ones as torch does; a norm over a single value is an

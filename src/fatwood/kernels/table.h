@@ -78,6 +78,22 @@ struct WeightGradient {
   /// being vectors·L output channels, else (out_channels, in_channels, y.taps, x.taps, L).
   float* sums = nullptr;
   int vectors = 1;  ///< channel lanes only: 1, 2 or 4
+  /// Channel lanes only: groups taken in one pass over the sums, and floats from one to the next.
+  int groups = 1;
+  std::int64_t in_group = 0;
+  std::int64_t grad_group = 0;
+};
+
+/// 3×3 windows of stride 2 and padding 1 over act(scale·in + shift).
+struct MaxPool {
+  int channels = 0;
+  int height = 0;
+  int width = 0;
+  const float* in = nullptr;     ///< (channels, height, width, L)
+  const float* scale = nullptr;  ///< (channels)
+  const float* shift = nullptr;  ///< (channels)
+  float slope = 1;
+  float* scratch = nullptr;  ///< (height, width, L)
 };
 
 struct KernelTable {
@@ -137,6 +153,21 @@ struct KernelTable {
                const float* scale_b, const float* offset, float slope, float* out, float* stats);
   /// sums (channels, 2) += Σ dy, Σ dy·a over all pixels and lanes (absent lanes of dy are zero).
   void (*gradient_sums)(int channels, int pixels, const float* dy, const float* a, double* sums);
+
+  /// out = act(scale·in + shift), (channels, pixels, L), scale and shift per channel.
+  void (*affine_activate)(int channels, int pixels, const float* in, const float* scale,
+                          const float* shift, float slope, float* out);
+  /// out (channels, ⌈height/2⌉, ⌈width/2⌉, L); stats as in Correlate, or null.
+  void (*max_pool)(const MaxPool& job, float* out, float* stats);
+  /// grad like max_pool's out → out, the gradient with respect to scale·in + shift.
+  void (*max_pool_backward)(const MaxPool& job, const float* grad, float* out);
+  /// out (channels, L) = the mean over the pixels of scale·in + shift; stats as in Correlate.
+  void (*mean_pool)(int channels, int pixels, const float* in, const float* scale,
+                    const float* shift, float* out, float* stats);
+  /// grad (channels, L) → out (channels, pixels, L) = (a > 0 ? 1 : slope)·grad / pixels. out may
+  /// be a.
+  void (*mean_pool_backward)(int channels, int pixels, const float* grad, const float* a,
+                             float slope, float* out);
 
   /// For benchmarks: `rounds` rounds of multiply-adds on registers alone.
   float (*run_multiply_adds)(std::int64_t rounds);

@@ -12,57 +12,6 @@ torch::nn::Conv2d conv2d(std::int64_t c_in, std::int64_t c_out, std::int64_t ks,
       torch::nn::Conv2dOptions(c_in, c_out, ks).stride(stride).padding(ks / 2).bias(false));
 }
 
-struct StemParts {
-  torch::nn::Conv2d conv1 = nullptr;
-  torch::nn::BatchNorm2d bn1 = nullptr;
-};
-
-// (N, c_in, H, W) → (N, 64, ⌈H/4⌉, ⌈W/4⌉). Its parts are registered in the network under timm's
-// names.
-class Stem : public Layer {
- public:
-  using Options = StemParts;
-  explicit Stem(const Options& parts) : parts_(parts) {
-    register_module("conv1", parts_.conv1);
-    register_module("bn1", parts_.bn1);
-  }
-  std::string kind() const override { return "Stem"; }
-  LayerPtr remake() const override {
-    throw Error(ErrorKind::internal, "Stem", "is remade by its network");
-  }
-
- protected:
-  Tensor compute(const Tensor& x) override {
-    if (x.dim() != 4 || x.size(1) != parts_.conv1->options.in_channels()) {
-      throw Error(ErrorKind::model, "ResNet",
-                  "input " + shape_text(x.sizes()) + ", wanted (N, " +
-                      std::to_string(parts_.conv1->options.in_channels()) + ", H, W)");
-    }
-    const Tensor y = parts_.bn1->forward(parts_.conv1->forward(x)).relu_();
-    return torch::max_pool2d(y, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
-  }
-
- private:
-  Options parts_;
-};
-
-// (N, C, H, W) → (N, n_outputs): mean over the pixels, then the linear layer.
-class Head : public Layer {
- public:
-  using Options = torch::nn::Linear;
-  explicit Head(const Options& fc) : fc_(fc) { register_module("fc", fc_); }
-  std::string kind() const override { return "Head"; }
-  LayerPtr remake() const override {
-    throw Error(ErrorKind::internal, "Head", "is remade by its network");
-  }
-
- protected:
-  Tensor compute(const Tensor& x) override { return fc_->forward(x.mean({2, 3})); }
-
- private:
-  Options fc_;
-};
-
 void init_as_timm(torch::nn::Module& model) {
   const torch::NoGradGuard no_grad;
   model.apply([](torch::nn::Module& part) {
@@ -75,6 +24,43 @@ void init_as_timm(torch::nn::Module& model) {
 }
 
 }  // namespace
+
+Stem::Stem(const Options& parts) : parts_(parts) {
+  register_module("conv1", parts_.conv1);
+  register_module("bn1", parts_.bn1);
+}
+
+LayerPtr Stem::remake() const {
+  const auto& conv = parts_.conv1->options;
+  return make<Stem>(
+      {torch::nn::Conv2d(
+           torch::nn::Conv2dOptions(conv.in_channels(), conv.out_channels(), conv.kernel_size())
+               .stride(conv.stride())
+               .padding(conv.padding())
+               .dilation(conv.dilation())
+               .groups(conv.groups())
+               .bias(conv.bias())
+               .padding_mode(conv.padding_mode())),
+       torch::nn::BatchNorm2d(parts_.bn1->options)});
+}
+
+Tensor Stem::compute(const Tensor& x) {
+  if (x.dim() != 4 || x.size(1) != parts_.conv1->options.in_channels()) {
+    throw Error(ErrorKind::model, "ResNet",
+                "input " + shape_text(x.sizes()) + ", wanted (N, " +
+                    std::to_string(parts_.conv1->options.in_channels()) + ", H, W)");
+  }
+  const Tensor y = parts_.bn1->forward(parts_.conv1->forward(x)).relu_();
+  return torch::max_pool2d(y, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
+}
+
+LayerPtr Head::remake() const {
+  return make<Head>(torch::nn::Linear(fc_->options));
+}
+
+Tensor Head::compute(const Tensor& x) {
+  return fc_->forward(x.mean({2, 3}));
+}
 
 BasicBlock::BasicBlock(const Options& options) : options_(options) {
   conv1 = register_module("conv1", conv2d(options.c_in, options.c_out, 3, options.stride));

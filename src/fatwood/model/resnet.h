@@ -43,6 +43,46 @@ class BasicBlock : public Layer {
   Options options_;
 };
 
+struct StemParts {
+  torch::nn::Conv2d conv1 = nullptr;
+  torch::nn::BatchNorm2d bn1 = nullptr;
+};
+
+/// max_pool(relu(bn1(conv1 x))): (N, c_in, H, W) → (N, C, ⌈H/4⌉, ⌈W/4⌉) for a conv1 of stride 2.
+/// Its parts are registered in the network under timm's names, which alone can remake it.
+class Stem : public Layer {
+ public:
+  using Options = StemParts;
+  explicit Stem(const Options& parts);
+
+  const Options& parts() const { return parts_; }
+  std::string kind() const override { return "Stem"; }
+  LayerPtr remake() const override;
+
+ protected:
+  Tensor compute(const Tensor& x) override;
+
+ private:
+  Options parts_;
+};
+
+/// (N, C, H, W) → (N, n_outputs): mean over the pixels, then the linear layer.
+class Head : public Layer {
+ public:
+  using Options = torch::nn::Linear;
+  explicit Head(const Options& fc) : fc_(fc) { register_module("fc", fc_); }
+
+  const torch::nn::Linear& fc() const { return fc_; }
+  std::string kind() const override { return "Head"; }
+  LayerPtr remake() const override;
+
+ protected:
+  Tensor compute(const Tensor& x) override;
+
+ private:
+  Options fc_;
+};
+
 struct ResNetOptions {
   std::vector<std::int64_t> depths = {2, 2, 2, 2};  ///< blocks per stage; resnet18's by default
   std::vector<std::int64_t> widths = {64, 128, 256, 512};
@@ -61,6 +101,8 @@ class ResNet : public Layer {
   const Options& options() const { return options_; }
   std::string kind() const override { return "ResNet"; }
   std::vector<NamedLayer> layers() const override;
+  /// What runs, in order: its layers are those of `layers()`.
+  const std::shared_ptr<Sequential>& sequence() const { return sequence_; }
   LayerPtr remake() const override { return make<ResNet>(options_); }
   void train(bool on = true) override;
 

@@ -3,6 +3,7 @@
 #include <fatwood/core/error.h>
 #include <fatwood/recipes/train_1cycle.h>
 #include <fatwood/train/metrics.h>
+#include <fatwood/train/norm_check.h>
 #include <fatwood/train/scheduling.h>
 #include <fatwood/train/stopping.h>
 #include <fatwood/train/transforms.h>
@@ -11,6 +12,7 @@ namespace fatwood {
 
 Train1CycleResult train_1cycle(const LayerPtr& model, const Train1CycleOptions& options) {
   if (!options.loaders.train) throw Error(ErrorKind::usage, "train_1cycle", "no training batches");
+  check_norms(*model, *options.loaders.train);
   Train1CycleResult result;
   result.recorder = std::make_shared<Recorder>(options.sinks);
   Callbacks callbacks = options.callbacks;

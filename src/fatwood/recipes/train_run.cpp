@@ -20,6 +20,7 @@
 #include <fatwood/train/averaged_weights.h>
 #include <fatwood/train/gradients.h>
 #include <fatwood/train/metrics.h>
+#include <fatwood/train/norm_check.h>
 #include <fatwood/train/run_folder.h>
 #include <fatwood/train/scheduling.h>
 #include <fatwood/train/seed.h>
@@ -134,6 +135,8 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
   const Loaders loaders = make_loaders(options, data);
   const Summary summary =
       summarize(*model, loaders.train->get(0, 0).x);  // the network fits the images, or this throws
+
+  check_norms(*model, *loaders.train);
 
   const SchedulePtr schedule = make_schedule(options, loaders.train->batches());
 

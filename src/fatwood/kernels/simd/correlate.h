@@ -70,7 +70,15 @@ FATWOOD_INLINE void finish_forward(const Tile& tile, Vec (&sum)[kPixels][kBlock]
     });
     if (job.stats) {
       float* stats = job.stats + (tile.channel + o) * 3 * kLanes;
-      const Vec shift = tile.first ? sum[0][o] : load(stats);
+      // The first tile's mean: a single pixel may lie far out, and its distance from the mean is
+      // what the sum of squares then cancels.
+      Vec shift{};
+      if (tile.first) {
+        unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA { shift += sum[i][o]; });
+        shift *= 1.0F / kPixels;
+      } else {
+        shift = load(stats);
+      }
       Vec once = tile.first ? Vec{} : load(stats + kLanes);
       Vec twice = tile.first ? Vec{} : load(stats + 2 * kLanes);
       unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {

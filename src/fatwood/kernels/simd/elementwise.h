@@ -82,18 +82,30 @@ void join(int channels, int pixels, const float* a, const float* scale_a, const 
 }
 
 void gradient_sums(int channels, int pixels, const float* dy, const float* a, double* sums) {
+  // Short float sums, four at a time for the latency; double between them, because a norm's
+  // gradient is what remains after these sums have cancelled most of dy.
+  constexpr int kRun = 64;
   for (int c = 0; c < channels; ++c) {
-    Vec sum{};
-    Vec product{};
-    const std::int64_t begin = static_cast<std::int64_t>(c) * pixels * kLanes;
-    const std::int64_t end = begin + static_cast<std::int64_t>(pixels) * kLanes;
-    for (std::int64_t i = begin; i < end; i += kLanes) {
-      const Vec d = load(dy + i);
-      sum += d;
-      product = multiply_add(d, load(a + i), product);
+    for (int left = pixels; left > 0; left -= kRun) {
+      Vec sum[4]{};
+      Vec product[4]{};
+      const int n = left < kRun ? left : kRun;
+      const auto add = [&](int i) FATWOOD_INLINE_LAMBDA {
+        const Vec d = load(dy);
+        sum[i] += d;
+        product[i] = multiply_add(d, load(a), product[i]);
+        dy += kLanes;
+        a += kLanes;
+      };
+      int p = 0;
+      for (; p + 4 <= n; p += 4) {
+        unroll<4>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA { add(i); });
+      }
+      for (; p < n; ++p) add(0);
+      sums[c * 2] += static_cast<double>(sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3])));
+      sums[c * 2 + 1] +=
+          static_cast<double>(sum_lanes((product[0] + product[1]) + (product[2] + product[3])));
     }
-    sums[c * 2] += static_cast<double>(sum_lanes(sum));
-    sums[c * 2 + 1] += static_cast<double>(sum_lanes(product));
   }
 }
 

@@ -7,6 +7,7 @@
 #include <fatwood/kernels/simd/moments.h>
 #include <fatwood/kernels/simd/optimiser.h>
 #include <fatwood/kernels/simd/peak.h>
+#include <fatwood/kernels/simd/rectify.h>
 #include <fatwood/kernels/simd/transpose.h>
 #include <fatwood/kernels/simd/weight_gradient.h>
 #include <fatwood/kernels/table.h>
@@ -37,6 +38,11 @@ constexpr KernelTable make_table() {
       .average_pool_backward = average_pool_backward,
       .join = join,
       .gradient_sums = gradient_sums,
+      .affine_activate = affine_activate,
+      .max_pool = max_pool,
+      .max_pool_backward = max_pool_backward,
+      .mean_pool = mean_pool,
+      .mean_pool_backward = mean_pool_backward,
       .run_multiply_adds = run_multiply_adds,
       .multiply_adds_per_round = kPeakChains * kLanes,
   };

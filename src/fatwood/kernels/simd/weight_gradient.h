@@ -40,26 +40,28 @@ FATWOOD_INLINE void channel_lane_tile(const WeightGradient& job, const float* in
       sum[c][v] = load(sums + c * sums_stride + v * kLanes);
     });
   });
-  for (int oy = row_begin; oy < row_end; ++oy) {
-    const std::int64_t iy = job.y.origin + job.y.step * oy + ky;
-    const float* a =
-        in + (iy * job.x.extent + job.x.origin + job.x.step * columns.begin + kx) * kLanes;
-    const float* d =
-        grad + (static_cast<std::int64_t>(oy) * job.x.count + columns.begin) * kLanes * padded;
-    for (int ox = columns.begin; ox < columns.end; ++ox) {
-      for (int n = 0; n < kLanes; ++n) {
-        Vec g[kVectors];
-        unroll<kVectors>([&]<int v>(Index<v>)
-                             FATWOOD_INLINE_LAMBDA { g[v] = load(d + v * kLanes); });
-        unroll<kInputs>([&]<int c>(Index<c>) FATWOOD_INLINE_LAMBDA {
-          const Vec x = splat(a[c * plane + n]);
-          unroll<kVectors>([&]<int v>(Index<v>) FATWOOD_INLINE_LAMBDA {
-            sum[c][v] = multiply_add(g[v], x, sum[c][v]);
+  for (int group = 0; group < job.groups; ++group, in += job.in_group, grad += job.grad_group) {
+    for (int oy = row_begin; oy < row_end; ++oy) {
+      const std::int64_t iy = job.y.origin + job.y.step * oy + ky;
+      const float* a =
+          in + (iy * job.x.extent + job.x.origin + job.x.step * columns.begin + kx) * kLanes;
+      const float* d =
+          grad + (static_cast<std::int64_t>(oy) * job.x.count + columns.begin) * kLanes * padded;
+      for (int ox = columns.begin; ox < columns.end; ++ox) {
+        for (int n = 0; n < kLanes; ++n) {
+          Vec g[kVectors];
+          unroll<kVectors>([&]<int v>(Index<v>)
+                               FATWOOD_INLINE_LAMBDA { g[v] = load(d + v * kLanes); });
+          unroll<kInputs>([&]<int c>(Index<c>) FATWOOD_INLINE_LAMBDA {
+            const Vec x = splat(a[c * plane + n]);
+            unroll<kVectors>([&]<int v>(Index<v>) FATWOOD_INLINE_LAMBDA {
+              sum[c][v] = multiply_add(g[v], x, sum[c][v]);
+            });
           });
-        });
-        d += padded;
+          d += padded;
+        }
+        a += job.x.step * kLanes;
       }
-      a += job.x.step * kLanes;
     }
   }
   unroll<kInputs>([&]<int c>(Index<c>) FATWOOD_INLINE_LAMBDA {

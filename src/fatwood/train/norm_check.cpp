@@ -1,0 +1,39 @@
+#include <string_view>
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/torch.h>
+
+#include <fatwood/core/error.h>
+#include <fatwood/model/sequential.h>
+#include <fatwood/train/norm_check.h>
+
+namespace fatwood {
+
+void check_norms(const Layer& model, BatchSource& training) {
+  const std::int64_t last = (training.samples() - 1) % training.batch_size() + 1;
+  if (last != 1) return;
+  const auto copy = std::static_pointer_cast<Layer>(model.clone(torch::Device(torch::kCPU)));
+  copy->train();
+  const torch::NoGradGuard no_grad;
+  const PlainExecution plainly;
+  auto generator = at::detail::getDefaultCPUGenerator();
+  const Tensor generator_state = generator.get_state();
+  try {
+    copy->forward(training.get(0, training.batches() - 1).x.to(torch::kCPU));
+    generator.set_state(generator_state);
+  } catch (const c10::Error& error) {
+    generator.set_state(generator_state);
+    // LibTorch's words; other failures are for the batch itself to report.
+    if (std::string_view(error.what_without_backtrace()).find("more than 1 value per channel") ==
+        std::string_view::npos) {
+      return;
+    }
+    throw Error(ErrorKind::data, "batch norm",
+                "last training batch: found 1 of " + std::to_string(training.samples()) +
+                    " samples, which leaves a norm one value per channel, wanted 2 or more; "
+                    "choose another batch size than " +
+                    std::to_string(training.batch_size()));
+  }
+}
+
+}  // namespace fatwood
