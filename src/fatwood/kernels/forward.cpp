@@ -5,6 +5,7 @@
 
 #include <fatwood/core/error.h>
 #include <fatwood/kernels/executor.h>
+#include <fatwood/kernels/winograd.h>
 
 namespace fatwood::kernels {
 namespace {
@@ -62,9 +63,15 @@ class Forward {
   void pack(Convolution& c, const float* bias) {
     const Value& in = *c.in;
     c.has_table = in.affine || bias;
-    pack_forward(c.shape, plan_.block, c.weight->value, in.affine ? in.scale.data() : nullptr,
-                 in.affine ? in.shift.data() : nullptr, bias, c.weights.data(),
-                 c.has_table ? c.table.data() : nullptr, parallel_);
+    const float* scale = in.affine ? in.scale.data() : nullptr;
+    if (c.winograd) {
+      pack_winograd(c.shape, plan_.winograd_block, c.weight->value, scale, c.weights.data(),
+                    parallel_);
+      if (!c.has_table) return;
+    }
+    pack_forward(
+        c.shape, plan_.block, c.weight->value, scale, in.affine ? in.shift.data() : nullptr, bias,
+        c.winograd ? nullptr : c.weights.data(), c.has_table ? c.table.data() : nullptr, parallel_);
   }
 
   Correlate job_of(const Convolution& c) const {
@@ -91,7 +98,8 @@ class Forward {
       job.in = c.in->group(group);
       job.out = out.group(group);
       job.stats = out.has_statistics ? memory.stats.data() : nullptr;
-      plan_.table->correlate(job);
+      job.scratch = memory.winograd.data();
+      (c.winograd ? plan_.table->correlate_winograd : plan_.table->correlate)(job);
       fold(out, memory, group);
     });
     finish(out);
