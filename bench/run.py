@@ -38,15 +38,13 @@ def write(path, text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer peers, networks and rounds; writes nothing unless -o is given")
-    parser.add_argument("--sections", default=",".join(sections.SECTIONS), help="of " + ", ".join(sections.SECTIONS))
+    parser.add_argument("--sections", help="of " + ", ".join(sections.SECTIONS))
     parser.add_argument("--networks", help="of conv, residual, double, resnet18")
     parser.add_argument("--rounds", type=int, help="turns of every contestant")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("-o", "--out", type=pathlib.Path)
     options = parser.parse_args()
-    wanted = options.sections.split(",")
-    if options.quick and "--sections" not in " ".join(sys.argv):
-        wanted = ["step", "kernels"]
+    wanted = (options.sections or ("step,kernels" if options.quick else ",".join(sections.SECTIONS))).split(",")
     for name in wanted:
         if name not in sections.SECTIONS:
             parser.error(f"--sections: found {name}, wanted some of {', '.join(sections.SECTIONS)}")

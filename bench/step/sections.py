@@ -15,17 +15,13 @@ def step(options, note):
     """Every network beside every peer, with the default allocator and a tuned one."""
     rows = []
     for network in chosen(options, NETWORKS if options.quick else [*NETWORKS, "resnet18"]):
-        names = ["eager-nhwc", "compile-nhwc"] if options.quick else ["eager", "eager-nhwc", "compile", "compile-nhwc"]
-        contestants = [Contestant("fused")] + [Contestant(name) for name in names + ["bare"]]
-        if options.quick:
-            contestants.insert(2, Contestant("eager-nhwc", tuned=True))
-            del contestants[-1]
-        else:
-            contestants += [Contestant("torch")] + [Contestant(name, tuned=True) for name in names + ["bare"]]
-            contestants += [Contestant("compile-nhwc-bf16"), Contestant("compile-nhwc-bf16", tuned=True)]
+        names = ["eager-nhwc", "compile-nhwc"] if options.quick else ["eager", "eager-nhwc", "compile", "compile-nhwc", "bare"]
+        contestants = [Contestant("fused")] + [Contestant(name, tuned) for tuned in (False, True) for name in names]
+        if not options.quick:
+            contestants += [Contestant("torch"), Contestant("compile-nhwc-bf16"), Contestant("compile-nhwc-bf16", tuned=True)]
             if network != "resnet18":
                 contestants.append(Contestant("jax"))
-        rounds = options.rounds or (5 if options.quick else 10)
+        rounds = options.rounds or (4 if options.quick else 10)
         rows += contest(Setting(network, threads=options.threads), contestants, rounds,
                         note=lambda text, network=network: note(f"{network}: {text}"))
     return rows
