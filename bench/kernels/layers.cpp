@@ -1,8 +1,11 @@
 // Each convolution kernel on the layers of the page's networks: one thread, one group of images,
 // fastest of many runs, as a fraction of the multiply-add peak measured in the same run. Only
-// products of taps inside the image are counted.
+// products of taps inside the image are counted. Prints JSON, for bench/run.py.
+//
+//     bench_layers [instruction set]
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -10,9 +13,12 @@
 #include <fatwood/kernels/buffer.h>
 #include <fatwood/kernels/packing.h>
 #include <fatwood/kernels/table.h>
+#include <fatwood/kernels/winograd.h>
 
 namespace fatwood::kernels {
 namespace {
+
+constexpr int kGroups = 4;  // after which a weight gradient by Winograd's way is flushed
 
 double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -21,7 +27,7 @@ double now_s() {
 template <class Function>
 double fastest_s(Function function) {
   double best = 1e9;
-  const double end = now_s() + 0.15;
+  const double end = now_s() + 0.06;
   for (int run = 0; run < 20 || now_s() < end; ++run) {
     const double begin = now_s();
     function();
@@ -44,7 +50,16 @@ Buffer<float> filled(std::int64_t n) {
   return buffer;
 }
 
-void measure(const KernelTable& table, int lanes, const ConvShape& c, double peak) {
+/// One layer's kernels, timed; NaN where a kernel does not serve the layer.
+struct Timing {
+  ConvShape shape;
+  double flops = 0;
+  double forward_s = NAN, gradient_s = NAN, channels_s = NAN, images_s = NAN;
+  double winograd_forward_s = NAN, winograd_gradient_s = NAN, winograd_weights_s = NAN;
+};
+
+Timing measure(const KernelTable& table, int lanes, const ConvShape& c) {
+  Timing timing{c};
   const Axis y = c.y();
   const Axis x = c.x();
   const std::int64_t in_plane = static_cast<std::int64_t>(c.height) * c.width * lanes;
@@ -54,14 +69,13 @@ void measure(const KernelTable& table, int lanes, const ConvShape& c, double pea
   const auto in = filled(in_plane * c.c_in);
   const auto out = filled(out_plane * c.c_out);
   const auto turned = filled(out_plane * padded);
-  const auto weight = filled(c.weights());
   const auto packed = filled(packed_weights_size(c, block));
   const auto bias = filled(bias_table_size(c, block));
   const auto stats = filled(static_cast<std::int64_t>(std::max(c.c_out, c.c_in)) * 3 * lanes);
   const auto coefficients = filled(4 * round_up(c.c_in, lanes));
   const auto border_sums = filled(static_cast<std::int64_t>(padded) * c.border_classes());
   const auto gradient = filled(in_plane * c.c_in);
-  const double flops =
+  timing.flops =
       2.0 * static_cast<double>(valid_taps(y) * valid_taps(x)) * c.c_in * c.c_out * lanes;
 
   Correlate forward;
@@ -77,7 +91,7 @@ void measure(const KernelTable& table, int lanes, const ConvShape& c, double pea
   forward.out_width = x.count;
   forward.slope = 0.1F;
   forward.stats = stats.data();
-  const double forward_s = fastest_s([&] { table.correlate(forward); });
+  timing.forward_s = fastest_s([&] { table.correlate(forward); });
 
   std::vector<Correlate> parts;
   std::vector<Buffer<float>> weights;
@@ -103,7 +117,7 @@ void measure(const KernelTable& table, int lanes, const ConvShape& c, double pea
       parts.push_back(part);
     }
   }
-  const double gradient_s = fastest_s([&] {
+  timing.gradient_s = fastest_s([&] {
     for (const Correlate& part : parts) table.correlate(part);
   });
 
@@ -112,25 +126,85 @@ void measure(const KernelTable& table, int lanes, const ConvShape& c, double pea
   job.vectors = vectors % 4 == 0 ? 4 : vectors % 2 == 0 ? 2 : 1;
   const auto sums = filled(static_cast<std::int64_t>(padded) * c.c_in * c.taps());
   job.sums = sums.data();
-  const double channels_s = fastest_s([&] {
+  timing.channels_s = fastest_s([&] {
     table.turn_gradient(y, x, c.c_out, out.data(), turned.data(), border_sums.data());
     table.weight_gradient_channel_lanes(job);
   });
   const auto image_sums = filled(c.weights() * lanes);
   job.sums = image_sums.data();
   job.grad = out.data();
-  const double images_s = fastest_s([&] { table.weight_gradient_image_lanes(job); });
+  timing.images_s = fastest_s([&] { table.weight_gradient_image_lanes(job); });
+  if (!winograd_pays(c)) return timing;
 
-  const auto show = [&](double seconds) {
-    std::printf(" %8.1f %4.0f%%", seconds * 1e6, 100 * flops / seconds / peak);
-  };
-  std::printf("%4d -> %-4d %dx%d/%d %3dx%-3d", c.c_in, c.c_out, c.ks, c.ks, c.stride, c.height,
-              c.width);
-  show(forward_s);
-  show(gradient_s);
-  show(channels_s);
-  show(images_s);
-  std::printf("\n");
+  const auto scratch = filled(std::max(winograd_scratch_size(c.c_in, c.c_out, block / 2, lanes),
+                                       winograd_scratch_size(c.c_out, c.c_in, block / 2, lanes)));
+  const auto points = filled(std::max(winograd_weights_size(c.c_in, c.c_out, block / 2),
+                                      winograd_weights_size(c.c_out, c.c_in, block / 2)));
+  for (Correlate* correlate : {&forward, &parts.front()}) {
+    correlate->weights = points.data();
+    correlate->scratch = scratch.data();
+  }
+  timing.winograd_forward_s = fastest_s([&] { table.correlate_winograd(forward); });
+  timing.winograd_gradient_s = fastest_s([&] { table.correlate_winograd(parts.front()); });
+
+  WinogradGradient collected = winograd_gradient_job(c, lanes);
+  collected.vectors = job.vectors;
+  collected.in = in.data();
+  collected.grad = turned.data();
+  const auto input_points = filled(collected.input_stride * kWinogradPoints);
+  const auto gradient_points = filled(collected.gradient_stride * kWinogradPoints);
+  const auto point_sums = filled(static_cast<std::int64_t>(padded) * c.c_in * kWinogradPoints);
+  collected.input_points = input_points.data();
+  collected.gradient_points = gradient_points.data();
+  collected.sums = point_sums.data();
+  timing.winograd_weights_s = fastest_s([&] {
+    for (int group = 0; group < kGroups; ++group) {
+      table.turn_gradient(y, x, c.c_out, out.data(), turned.data(), border_sums.data());
+      table.winograd_gradient_add(collected);
+    }
+    table.winograd_gradient_flush(collected);
+  });
+  timing.winograd_weights_s /= kGroups;
+  return timing;
+}
+
+using Column = std::pair<const char*, double Timing::*>;
+constexpr Column kColumns[] = {{"forward", &Timing::forward_s},
+                               {"input gradient", &Timing::gradient_s},
+                               {"weight gradient, channel lanes", &Timing::channels_s},
+                               {"weight gradient, image lanes", &Timing::images_s},
+                               {"Winograd forward", &Timing::winograd_forward_s},
+                               {"Winograd input gradient", &Timing::winograd_gradient_s},
+                               {"Winograd weight gradient", &Timing::winograd_weights_s}};
+
+std::string layer_text(const ConvShape& c) {
+  return std::to_string(c.c_in) + " → " + std::to_string(c.c_out) + ", " + std::to_string(c.ks) +
+         "×" + std::to_string(c.ks) + "/" + std::to_string(c.stride) + ", " +
+         std::to_string(c.height) + "×" + std::to_string(c.width);
+}
+
+void print(const std::string& isa, double peak, const std::vector<Timing>& timings) {
+  std::printf("{\"isa\": \"%s\", \"peak_gflops\": %.2f, \"rows\": [", isa.c_str(), peak * 1e-9);
+  for (const Timing& timing : timings) {
+    std::printf("%s\n  {\"layer\": \"%s\"", &timing == timings.data() ? "" : ",",
+                layer_text(timing.shape).c_str());
+    for (const bool percent : {false, true}) {
+      std::printf(", \"%s\": {", percent ? "percent_of_peak" : "us");
+      for (const Column& column : kColumns) {
+        const double seconds = timing.*column.second;
+        const double figure = percent ? 100 * timing.flops / seconds / peak : seconds * 1e6;
+        std::printf("%s\"%s\": ", &column == kColumns ? "" : ", ", column.first);
+        if (std::isnan(figure)) {
+          std::printf("null");
+        } else {
+          std::printf("%.1f", figure);
+        }
+      }
+      std::printf("}");
+    }
+    std::printf("}");
+  }
+  std::printf("]}\n");
 }
 
 int run(int argc, char** argv) {
@@ -141,20 +215,20 @@ int run(int argc, char** argv) {
   float sink = 0;
   const double peak_s = fastest_s([&] { sink += table.run_multiply_adds(kRounds); });
   const double peak = 2.0 * table.multiply_adds_per_round * kRounds / peak_s;
-  std::printf("%s: peak %.1f GFLOP/s a thread%s\n", std::string(name_of(isa)).c_str(), peak * 1e-9,
-              sink == 0 ? " " : "");
-  std::printf("%-24s %14s %14s %14s %14s\n", "layer (us, % of peak)", "forward", "input grad",
-              "wgrad channels", "wgrad images");
+  if (sink == 0) return 1;  // keeps the products alive
+  std::vector<Timing> timings;
   const int nfs[] = {1, 8, 16, 32, 64, 128, 10};
   int size = 28;
   for (int i = 0; i < 6; ++i) {
     const int ks = i == 0 ? 5 : 3;
     const int stride = i == 0 ? 1 : 2;
-    measure(table, lanes, {nfs[i], nfs[i + 1], ks, stride, size, size}, peak);
-    measure(table, lanes, {nfs[i], nfs[i + 1], ks, 1, size, size}, peak);
-    measure(table, lanes, {nfs[i + 1], nfs[i + 1], ks, stride, size, size}, peak);
+    timings.push_back(measure(table, lanes, {nfs[i], nfs[i + 1], ks, stride, size, size}));
+    if (stride > 1)
+      timings.push_back(measure(table, lanes, {nfs[i], nfs[i + 1], ks, 1, size, size}));
+    timings.push_back(measure(table, lanes, {nfs[i + 1], nfs[i + 1], ks, stride, size, size}));
     size = (size + stride - 1) / stride;
   }
+  print(std::string(name_of(isa)), peak, timings);
   return 0;
 }
 

@@ -13,6 +13,7 @@
 
 #include <fatwood/core/error.h>
 #include <fatwood/kernels/executor.h>
+#include <fatwood/kernels/winograd.h>
 
 namespace fatwood::kernels {
 namespace {
@@ -139,6 +140,7 @@ class Backward {
     job.activation = activation;
     job.coefficients = coefficients;
     job.images = plan_.images_of(group);
+    job.scratch = memory.winograd.data();
     if (value.identity_of) add_identity_gradient(*value.identity_of, memory, group, job);
     input_gradient(*value.readers.front(), group, job);
   }
@@ -152,7 +154,7 @@ class Backward {
       job.y = part.y.axis;
       job.x = part.x.axis;
       job.weights = part.weights.data();
-      table_.correlate(job);
+      (reader.winograd ? table_.correlate_winograd : table_.correlate)(job);
     }
   }
 
@@ -210,6 +212,13 @@ class Backward {
   }
 
   void pack(Convolution& c) {
+    if (c.winograd) {
+      for (GradientPart& part : c.gradient_parts) {
+        pack_winograd_gradient(c.shape, plan_.winograd_block, c.weight->value, part.weights.data(),
+                               parallel_);
+      }
+      return;
+    }
     for (GradientPart& part : c.gradient_parts) {
       pack_gradient(c.shape, plan_.block, c.values(), part.y, part.x, part.weights.data(),
                     parallel_);
@@ -323,7 +332,17 @@ class Backward {
                              memory.turned.data() + (group - begin) * job.grad_group,
                              memory.border_sums.data());
       }
-      table_.weight_gradient_channel_lanes(job);
+      if (!c.winograd_gradient) {
+        table_.weight_gradient_channel_lanes(job);
+        return;
+      }
+      WinogradGradient points = winograd_job(c, memory);
+      for (int i = 0; i < job.groups; ++i) {
+        points.in = job.in + i * job.in_group;
+        points.grad = job.grad + i * job.grad_group;
+        table_.winograd_gradient_add(points);
+      }
+      memory.tiles = points.tiles;
     } else {
       job.grad = out.group(begin);
       if (c.in->affine || c.bias) {
@@ -333,10 +352,29 @@ class Backward {
     }
   }
 
+  WinogradGradient winograd_job(const Convolution& c, const ThreadMemory& memory) const {
+    WinogradGradient job = winograd_gradient_job(c.shape, plan_.lanes);
+    job.vectors = c.vectors;
+    job.tiles = memory.tiles;
+    job.input_points = memory.input_points.data();
+    job.gradient_points = memory.gradient_points.data();
+    job.sums = memory.sums.data();
+    return job;
+  }
+
   void finish_weight_gradient(Convolution& c, bool is_projection) {
+    if (c.winograd_gradient) {
+      parallel_.for_each(static_cast<std::int64_t>(plan_.memory.size()), [&](std::int64_t thread) {
+        ThreadMemory& memory = plan_.memory[static_cast<std::size_t>(thread)];
+        WinogradGradient points = winograd_job(c, memory);
+        table_.winograd_gradient_flush(points);
+        memory.tiles = 0;
+      });
+    }
     const GradientParts parts{
         plan_.sums.data(), plan_.border_sums.data(), static_cast<int>(plan_.memory.size()),
-        plan_.lanes,       c.channel_lanes,          c.vectors};
+        plan_.lanes,       c.channel_lanes,          c.winograd_gradient,
+        c.vectors};
     sum_taps(c.shape, parts, c.tap_sums.data(), c.totals.data());
     if (c.bias && c.bias->grad) std::copy_n(c.totals.data(), c.shape.c_out, c.bias->grad);
 

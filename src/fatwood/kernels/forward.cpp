@@ -5,6 +5,7 @@
 
 #include <fatwood/core/error.h>
 #include <fatwood/kernels/executor.h>
+#include <fatwood/kernels/winograd.h>
 
 namespace fatwood::kernels {
 namespace {
@@ -64,6 +65,12 @@ class Forward {
   void pack(Convolution& c, const float* bias) {
     const Value& in = *c.in;
     c.has_table = in.affine || bias;
+    const float* scale = in.affine ? in.scale.data() : nullptr;
+    if (c.winograd) {
+      pack_winograd(c.shape, plan_.winograd_block, c.weight->value, scale, c.weights.data(),
+                    parallel_);
+      if (!c.has_table) return;
+    }
     const std::int64_t taps = c.taps_in_parameter;
     parallel_.for_each_part(static_cast<std::int64_t>(c.middle.size()), 1024,
                             [&](int, std::int64_t begin, std::int64_t end) {
@@ -72,8 +79,8 @@ class Forward {
                                     c.weight->value[i * taps + taps / 2];
                               }
                             });
-    pack_forward(c.shape, plan_.block, c.values(), in.affine ? in.scale.data() : nullptr,
-                 in.affine ? in.shift.data() : nullptr, bias, c.weights.data(),
+    pack_forward(c.shape, plan_.block, c.values(), scale, in.affine ? in.shift.data() : nullptr,
+                 bias, c.winograd ? nullptr : c.weights.data(),
                  c.has_table ? c.table.data() : nullptr, parallel_);
   }
 
@@ -101,7 +108,8 @@ class Forward {
       job.in = read_group(plan_, *c.in, group, memory.formed.data());
       job.out = out.group(group);
       job.stats = out.has_statistics ? memory.stats.data() : nullptr;
-      plan_.table->correlate(job);
+      job.scratch = memory.winograd.data();
+      (c.winograd ? plan_.table->correlate_winograd : plan_.table->correlate)(job);
       fold(out, memory, group);
     });
     finish(out);

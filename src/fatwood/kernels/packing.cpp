@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include <fatwood/kernels/packing.h>
+#include <fatwood/kernels/winograd.h>
 
 namespace fatwood::kernels {
 namespace {
@@ -50,13 +51,13 @@ void pack_forward(const ConvShape& conv, int block, const float* weight, const f
         for (std::int64_t b = begin; b < end; ++b) {
           const int first = static_cast<int>(b) * block;
           const int channels = std::min(block, conv.c_out - first);
-          float* to = packed + b * per_block;
+          float* to = packed ? packed + b * per_block : nullptr;
           std::fill_n(tap_bias, taps * block, 0.0);
           for (int j = 0; j < block; ++j) {
             const float* from = weight + (first + j) * per_output;
             for (int c = 0; c < conv.c_in; ++c) {
               const float s = j >= channels ? 0.0F : scale ? scale[c] : 1.0F;
-              for (int k = 0; k < taps; ++k) {
+              for (int k = 0; packed && k < taps; ++k) {
                 to[(c * taps + k) * block + j] = j < channels ? from[c * taps + k] * s : 0.0F;
               }
               if (shift && j < channels) {
@@ -135,6 +136,10 @@ namespace {
 void gather_sums(const ConvShape& conv, const GradientParts& parts, int c, float* to) {
   const int taps = conv.taps();
   const int padded = round_up(conv.c_out, parts.lanes);
+  if (parts.winograd) {
+    winograd_taps(parts.sums, parts.parts, conv.c_in, padded, c, to);
+    return;
+  }
   if (parts.channel_lanes) {
     const int width = parts.vectors * parts.lanes;
     for (int tile = 0; tile * width < padded; ++tile) {

@@ -39,8 +39,8 @@ std::int64_t packed_weights_size(const ConvShape& conv, int block);
 std::int64_t bias_table_size(const ConvShape& conv, int block);
 
 /// weight (O, I, ky, kx) → packed (⌈O/block⌉, I, ky, kx, block), multiplied by scale (I), and
-/// table (⌈O/block⌉, y classes, x classes, block) from shift (I) and bias (O). scale, shift, bias
-/// and table may be null.
+/// table (⌈O/block⌉, y classes, x classes, block) from shift (I) and bias (O). scale, shift, bias,
+/// packed and table may be null.
 void pack_forward(const ConvShape& conv, int block, const float* weight, const float* scale,
                   const float* shift, const float* bias, float* packed, float* table,
                   const ParallelFor& parallel);
@@ -60,6 +60,7 @@ struct GradientParts {
   int parts = 1;
   int lanes = 1;
   bool channel_lanes = true;
+  bool winograd = false;  ///< sums as of WinogradGradient
   int vectors = 1;
 };
 

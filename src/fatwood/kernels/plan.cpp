@@ -2,6 +2,7 @@
 
 #include <fatwood/core/error.h>
 #include <fatwood/kernels/plan.h>
+#include <fatwood/kernels/winograd.h>
 
 namespace fatwood::kernels {
 namespace {
@@ -27,6 +28,7 @@ class Planner {
     plan_.table = &table_for(options.isa);
     plan_.lanes = lanes_of(options.isa);
     plan_.block = plan_.table->channel_block;
+    plan_.winograd_block = plan_.block / 2;
     plan_.groups = (options.batch + plan_.lanes - 1) / plan_.lanes;
   }
 
@@ -220,7 +222,10 @@ class Planner {
   void add_buffers(Convolution& convolution, bool with_input_gradient) {
     const ConvShape& shape = convolution.shape;
     const auto floats = [](std::int64_t n) { return Buffer<float>(static_cast<std::size_t>(n)); };
-    convolution.weights = floats(packed_weights_size(shape, plan_.block));
+    convolution.winograd = plan_.options.winograd && winograd_pays(shape);
+    convolution.weights = floats(
+        convolution.winograd ? winograd_weights_size(shape.c_in, shape.c_out, plan_.winograd_block)
+                             : packed_weights_size(shape, plan_.block));
     convolution.table = floats(bias_table_size(shape, plan_.block));
     if (with_input_gradient) {
       for (int y = 0; y < shape.stride; ++y) {
@@ -229,7 +234,10 @@ class Planner {
                             gradient_axis(shape.width, shape.ks, shape.stride, x),
                             {}};
           if (part.y.axis.count == 0 || part.x.axis.count == 0) continue;
-          part.weights = floats(packed_gradient_size(shape, plan_.block, part.y, part.x));
+          part.weights =
+              floats(convolution.winograd
+                         ? winograd_weights_size(shape.c_out, shape.c_in, plan_.winograd_block)
+                         : packed_gradient_size(shape, plan_.block, part.y, part.x));
           convolution.gradient_parts.push_back(std::move(part));
         }
       }
@@ -239,9 +247,12 @@ class Planner {
     convolution.channel_lanes = shape.c_out > plan_.lanes / 2 && shape.c_in >= 8;
     const int vectors = out / plan_.lanes;
     convolution.vectors = vectors % 4 == 0 ? 4 : vectors % 2 == 0 ? 2 : 1;
-    convolution.sums_size = convolution.channel_lanes
-                                ? static_cast<std::int64_t>(out) * shape.c_in * shape.taps()
-                                : shape.weights() * plan_.lanes;
+    convolution.winograd_gradient = convolution.winograd && convolution.channel_lanes &&
+                                    winograd_gradient_pays(shape, plan_.lanes);
+    const std::int64_t sums = static_cast<std::int64_t>(out) * shape.c_in;
+    convolution.sums_size = convolution.winograd_gradient ? sums * kWinogradPoints
+                            : convolution.channel_lanes   ? sums * shape.taps()
+                                                          : shape.weights() * plan_.lanes;
     convolution.border_sums_size = static_cast<std::int64_t>(out) * shape.border_classes();
     convolution.tap_sums = floats(static_cast<std::int64_t>(out) * shape.taps());
     convolution.totals = floats(out);
@@ -273,6 +284,9 @@ class Planner {
     std::int64_t spread = 0;
     std::int64_t reduction = 0;
     std::int64_t formed = 0;
+    std::int64_t winograd = 0;
+    std::int64_t input_points = 0;
+    std::int64_t gradient_points = 0;
     std::size_t channels = 0;
     for (const auto& value : plan_.values) {
       channels = std::max(channels, static_cast<std::size_t>(value->shape.channels));
@@ -287,6 +301,18 @@ class Planner {
       sums = std::max(sums, c.sums_size);
       border_sums = std::max(border_sums, c.border_sums_size);
       reduction = std::max(reduction, static_cast<std::int64_t>(c.tap_sums.size()));
+      if (c.winograd) {
+        winograd = std::max(
+            {winograd,
+             winograd_scratch_size(c.shape.c_in, c.shape.c_out, plan_.winograd_block, plan_.lanes),
+             winograd_scratch_size(c.shape.c_out, c.shape.c_in, plan_.winograd_block,
+                                   plan_.lanes)});
+      }
+      if (c.winograd_gradient) {
+        const WinogradGradient job = winograd_gradient_job(c.shape, plan_.lanes);
+        input_points = std::max(input_points, job.input_stride * kWinogradPoints);
+        gradient_points = std::max(gradient_points, job.gradient_stride * kWinogradPoints);
+      }
     };
     for (const auto& convolution : plan_.convolutions) include(*convolution);
     for (const auto& junction : plan_.junctions) {
@@ -301,10 +327,19 @@ class Planner {
     }
     const auto floats = [](std::int64_t n) { return Buffer<float>(static_cast<std::size_t>(n)); };
     for (int t = 0; t < std::max(1, plan_.options.threads); ++t) {
-      plan_.memory.push_back({floats(stats), floats(turned), floats(sums), floats(border_sums),
-                              floats(pooled), floats(spread), floats(formed), floats(reduction),
-                              std::vector<PartialMoments>(channels),
-                              std::vector<double>(4 * channels)});
+      plan_.memory.push_back({.stats = floats(stats),
+                              .turned = floats(turned),
+                              .sums = floats(sums),
+                              .border_sums = floats(border_sums),
+                              .pooled = floats(pooled),
+                              .spread = floats(spread),
+                              .formed = floats(formed),
+                              .reduction = floats(reduction),
+                              .winograd = floats(winograd),
+                              .input_points = floats(input_points),
+                              .gradient_points = floats(gradient_points),
+                              .moments = std::vector<PartialMoments>(channels),
+                              .gradient_sums = std::vector<double>(4 * channels)});
       plan_.sums.push_back(plan_.memory.back().sums.data());
       plan_.border_sums.push_back(plan_.memory.back().border_sums.data());
       plan_.reductions.push_back(plan_.memory.back().reduction.data());
@@ -340,7 +375,8 @@ std::int64_t Plan::bytes() const {
   for (const auto& junction : junctions) include(junction->projection);
   for (const ThreadMemory& m : memory) {
     floats += m.stats.size() + m.turned.size() + m.sums.size() + m.border_sums.size() +
-              m.pooled.size() + m.formed.size() + m.spread.size() + m.reduction.size();
+              m.pooled.size() + m.formed.size() + m.spread.size() + m.reduction.size() +
+              m.winograd.size() + m.input_points.size() + m.gradient_points.size();
   }
   return static_cast<std::int64_t>(floats * sizeof(float));
 }

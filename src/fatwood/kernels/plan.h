@@ -78,6 +78,8 @@ struct Convolution {
   bool has_table = false;
   std::vector<GradientPart> gradient_parts;
 
+  bool winograd = false;           ///< forward and input gradient
+  bool winograd_gradient = false;  ///< weight gradient
   bool channel_lanes = true;
   int vectors = 1;
   std::int64_t sums_size = 0;
@@ -127,6 +129,9 @@ struct ThreadMemory {
   Buffer<float> spread;     ///< its gradient, or a second reader's
   Buffer<float> formed;     ///< late values of a chunk of groups
   Buffer<float> reduction;  ///< one input channel's weight gradient
+  Buffer<float> winograd;   ///< Correlate::scratch
+  Buffer<float> input_points, gradient_points;
+  int tiles = 0;  ///< that they hold
   std::vector<PartialMoments> moments;
   std::vector<double> gradient_sums;  ///< (2, channels, 2): of a sum's main path, of its identity's
 };
@@ -136,6 +141,7 @@ struct Plan {
   const KernelTable* table = nullptr;
   int lanes = 1;
   int block = 1;
+  int winograd_block = 1;
   std::int64_t groups = 1;
   std::vector<std::unique_ptr<Value>> values;  ///< values[0] is the input
   std::vector<std::unique_ptr<Convolution>> convolutions;

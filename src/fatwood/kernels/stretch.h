@@ -120,6 +120,7 @@ struct StretchOptions {
   int threads = 1;
   Isa isa = default_isa();
   bool input_gradient = false;
+  bool winograd = true;  ///< false: every convolution is summed directly
 };
 
 enum class Mode { train, eval };

@@ -63,6 +63,10 @@ struct Correlate {
   int extra_height = 0;
   int extra_width = 0;
   int images = 0;
+
+  // Winograd's way: weights (6, ⌈out_channels/(B/2)⌉, in_channels, 6, B/2), and
+  // winograd_scratch_size floats.
+  float* scratch = nullptr;
 };
 
 /// Gradients with respect to a convolution's weights, summed over the images of a group.
@@ -96,6 +100,29 @@ struct MaxPool {
   float* scratch = nullptr;  ///< (height, width, L)
 };
 
+inline constexpr int kWinogradOutputs = 4;  ///< of a tile along an axis
+inline constexpr int kWinogradInputs = 6;
+inline constexpr int kWinogradPoints = kWinogradInputs * kWinogradInputs;
+
+/// The same for a 3×3 convolution of stride 1 by Winograd's way (kernels/winograd.h). Points of
+/// several tiles, of one group after another, are collected before they are multiplied.
+struct WinogradGradient {
+  int height = 0;
+  int width = 0;
+  int in_channels = 0;
+  int out_channels = 0;
+  const float* in = nullptr;      ///< (in_channels, height, width, L)
+  const float* grad = nullptr;    ///< (height, width, L, out_channels rounded up to L)
+  int capacity = 1;               ///< tiles that the points hold
+  int tiles = 0;                  ///< tiles that they hold now
+  float* input_points = nullptr;  ///< 36 × (in_channels, capacity, L), input_stride apart
+  std::int64_t input_stride = 0;
+  float* gradient_points = nullptr;  ///< 36 × (capacity, L, out_channels rounded up to L)
+  std::int64_t gradient_stride = 0;
+  float* sums = nullptr;  ///< added to: (36, in_channels, out_channels rounded up to L)
+  int vectors = 1;        ///< 1, 2 or 4: divides the vectors of output channels
+};
+
 struct KernelTable {
   PartialMoments (*moments)(const float* x, std::int64_t n);
   /// Adds the counts of |x| in `bins` equal bins over [0, top] to counts.
@@ -117,6 +144,8 @@ struct KernelTable {
   int channel_block;
 
   void (*correlate)(const Correlate& job);
+  /// The same for 3 × 3 taps, stride 1 and as many outputs as inputs, by Winograd's way.
+  void (*correlate_winograd)(const Correlate& job);
   /// Folds stats (channels, 3, L) over `pixels` values in each of the first `images` lanes into
   /// moments (channels).
   void (*fold_stats)(const float* stats, int channels, int images, int pixels,
@@ -130,6 +159,11 @@ struct KernelTable {
   void (*sum_gradient)(const Axis& y, const Axis& x, int channels, const float* grad, float* sums);
   void (*weight_gradient_channel_lanes)(const WeightGradient& job);
   void (*weight_gradient_image_lanes)(const WeightGradient& job);
+
+  /// Adds a group's tiles, and multiplies when the points are full.
+  void (*winograd_gradient_add)(WinogradGradient& job);
+  /// Multiplies what is left.
+  void (*winograd_gradient_flush)(WinogradGradient& job);
 
   /// `count` images of `size` floats, one after the other → (size, L), lanes past count zero.
   void (*interleave)(const float* images, int count, std::int64_t size, float* out);

@@ -4,6 +4,7 @@
 // (kLow) and its last on the right (kHigh). Extents are run-time values.
 #pragma once
 
+#include <fatwood/kernels/simd/epilogue.h>
 #include <fatwood/kernels/simd/vec.h>
 #include <fatwood/kernels/table.h>
 
@@ -43,95 +44,15 @@ struct TileShape {
   }
 };
 
-FATWOOD_INLINE Vec activate(Vec v, float slope) {
-  return v > 0 ? v : v * slope;
-}
-
-/// Stores a tile of the forward pass: adds the other path, activates, gathers statistics.
-template <int kPixels>
-FATWOOD_INLINE void finish_forward(const Tile& tile, Vec (&sum)[kPixels][kBlock]) {
-  const Correlate& job = *tile.job;
-  const std::int64_t plane = static_cast<std::int64_t>(job.out_height) * job.out_width * kLanes;
-  const std::int64_t at =
-      tile.channel * plane + (static_cast<std::int64_t>(tile.y) * job.out_width + tile.x) * kLanes;
-  const int step = job.x.spacing * kLanes;
-  float* out = job.out + at;
-  unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
-    if (o >= tile.channels) return;
-    if (job.add) {
-      const Vec scale = splat(job.add_scale[tile.channel + o]);
-      unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
-        sum[i][o] = multiply_add(scale, load(job.add + at + o * plane + i * step), sum[i][o]);
-      });
-    }
-    unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
-      sum[i][o] = activate(sum[i][o], job.slope);
-      store(out + o * plane + i * step, sum[i][o]);
-    });
-    if (job.stats) {
-      float* stats = job.stats + (tile.channel + o) * 3 * kLanes;
-      // The first tile's mean: a single pixel may lie far out, and its distance from the mean is
-      // what the sum of squares then cancels.
-      Vec shift{};
-      if (tile.first) {
-        unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA { shift += sum[i][o]; });
-        shift *= 1.0F / kPixels;
-      } else {
-        shift = load(stats);
-      }
-      Vec once = tile.first ? Vec{} : load(stats + kLanes);
-      Vec twice = tile.first ? Vec{} : load(stats + 2 * kLanes);
-      unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
-        const Vec d = sum[i][o] - shift;
-        once += d;
-        twice = multiply_add(d, d, twice);
-      });
-      if (tile.first) store(stats, shift);
-      store(stats + kLanes, once);
-      store(stats + 2 * kLanes, twice);
-    }
-  });
-}
-
-/// Stores a tile of the input gradient, turned into the gradient below the norm and activation.
-template <int kPixels>
-FATWOOD_INLINE void finish_gradient(const Tile& tile, Vec (&sum)[kPixels][kBlock]) {
-  const Correlate& job = *tile.job;
-  const std::int64_t plane = static_cast<std::int64_t>(job.out_height) * job.out_width * kLanes;
-  const std::int64_t at =
-      tile.channel * plane + (static_cast<std::int64_t>(tile.y) * job.out_width + tile.x) * kLanes;
-  const int step = job.x.spacing * kLanes;
-  const IntVec present = first_lanes(job.images);
-  unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
-    if (o >= tile.channels) return;
-    if (job.extra) {
-      const float* extra =
-          job.extra + ((static_cast<std::int64_t>(tile.channel) + o) * job.extra_height +
-                       (tile.y >> job.extra_shift)) *
-                          job.extra_width * kLanes;
-      unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
-        sum[i][o] += load(extra + ((tile.x + i * job.x.spacing) >> job.extra_shift) * kLanes);
-      });
-    }
-    const float* c = job.coefficients + (tile.channel + o) * 4;
-    const Vec scale = splat(c[0]);
-    const Vec slant = splat(c[1]);
-    const Vec offset = splat(c[2]);
-    unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
-      const Vec a = load(job.activation + at + o * plane + i * step);
-      const Vec d = multiply_add(scale, sum[i][o], multiply_add(slant, a, offset));
-      store(job.out + at + o * plane + i * step, keep(present, a > 0 ? d : d * job.slope));
-    });
-  });
-}
-
 template <int kPixels>
 FATWOOD_INLINE void finish(const Tile& tile, Vec (&sum)[kPixels][kBlock]) {
-  if (tile.job->activation) {
-    finish_gradient<kPixels>(tile, sum);
-  } else {
-    finish_forward<kPixels>(tile, sum);
-  }
+  const PixelRun run = pixel_run(*tile.job, tile.y, tile.x, tile.first);
+  unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
+    if (o >= tile.channels) return;
+    Vec of_channel[kPixels];
+    unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA { of_channel[i] = sum[i][o]; });
+    finish_channel(run, tile.channel + o, of_channel);
+  });
 }
 
 template <int kTaps, int kStep, int kPixels, int kLow, int kHigh>

@@ -10,6 +10,8 @@
 #include <fatwood/kernels/simd/rectify.h>
 #include <fatwood/kernels/simd/transpose.h>
 #include <fatwood/kernels/simd/weight_gradient.h>
+#include <fatwood/kernels/simd/winograd.h>
+#include <fatwood/kernels/simd/winograd_gradient.h>
 #include <fatwood/kernels/table.h>
 
 namespace fatwood::kernels {
@@ -26,11 +28,14 @@ constexpr KernelTable make_table() {
       .interleave_bytes = interleave_bytes,
       .channel_block = kBlock,
       .correlate = correlate,
+      .correlate_winograd = correlate_winograd,
       .fold_stats = fold_stats,
       .turn_gradient = turn_gradient,
       .sum_gradient = sum_gradient,
       .weight_gradient_channel_lanes = weight_gradient_channel_lanes,
       .weight_gradient_image_lanes = weight_gradient_image_lanes,
+      .winograd_gradient_add = winograd_gradient_add,
+      .winograd_gradient_flush = winograd_gradient_flush,
       .interleave = interleave,
       .deinterleave = deinterleave,
       .norm_backward = norm_backward,
