@@ -127,6 +127,7 @@ class Backward {
     Correlate job;
     job.out_height = value.shape.height;
     job.out_width = value.shape.width;
+    job.scratch = memory.winograd.data();
     if (value.readers.size() > 1) {
       // The planner gives a value two readers at most, and no sum then takes it as it is.
       job.out = memory.spread.data();
@@ -140,7 +141,6 @@ class Backward {
     job.activation = activation;
     job.coefficients = coefficients;
     job.images = plan_.images_of(group);
-    job.scratch = memory.winograd.data();
     if (value.identity_of) add_identity_gradient(*value.identity_of, memory, group, job);
     input_gradient(*value.readers.front(), group, job);
   }
@@ -154,7 +154,7 @@ class Backward {
       job.y = part.y.axis;
       job.x = part.x.axis;
       job.weights = part.weights.data();
-      (reader.winograd ? table_.correlate_winograd : table_.correlate)(job);
+      (c.winograd ? table_.correlate_winograd : table_.correlate)(job);
     }
   }
 
