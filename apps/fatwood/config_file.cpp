@@ -1,6 +1,7 @@
 #include "config_file.h"
 
 #include <algorithm>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 
@@ -13,7 +14,7 @@ namespace {
 constexpr std::uint64_t kLargestFile = 1 << 20;
 
 // Takes `--config FILE` or `--config=FILE` out of the arguments.
-std::string take_config(std::vector<std::string>& arguments) {
+std::optional<std::string> take_config(std::vector<std::string>& arguments) {
   for (auto at = arguments.begin(); at != arguments.end(); ++at) {
     if (at->starts_with("--config=")) {
       std::string path = at->substr(9);
@@ -26,14 +27,15 @@ std::string take_config(std::vector<std::string>& arguments) {
       return path;
     }
   }
-  return "";
+  return {};
 }
 
 }  // namespace
 
 std::vector<std::string> with_config_file(std::vector<std::string> arguments) {
-  const std::string path = take_config(arguments);
-  if (path.empty()) return arguments;
+  const std::optional<std::string> given = take_config(arguments);
+  if (!given) return arguments;
+  const std::string& path = *given;
   const auto fail = [&path](const std::string& what) {
     throw Error(ErrorKind::usage, "config", path + ": " + what);
   };
@@ -50,6 +52,7 @@ std::vector<std::string> with_config_file(std::vector<std::string> arguments) {
       if (!item.parents.empty())
         fail("[" + item.parents.front() + "], wanted lines `name = value` and no sections");
       if (item.inputs.empty()) fail(item.name + " has no value");
+      if (item.name == "config") fail("config names another file, wanted options alone");
       const std::string& value = item.inputs.front();
       if (item.inputs.size() > 1) {
         std::string joined = value;

@@ -36,6 +36,23 @@ bool is_command(const CLI::App& app, const std::string& name) {
                      [&name](const CLI::App* c) { return c->get_name() == name; });
 }
 
+// CLI11 takes any text as the value of a flag.
+void check_flags(const CLI::App& app, const std::vector<std::string>& arguments) {
+  if (arguments.empty() || !is_command(app, arguments[0])) return;
+  const CLI::App* command = app.get_subcommand(arguments[0]);
+  for (const std::string& argument : arguments) {
+    const std::size_t equals = argument.find('=');
+    if (!argument.starts_with("--") || equals == std::string::npos) continue;
+    const std::string name = argument.substr(0, equals);
+    const CLI::Option* option = command->get_option_no_throw(name);
+    if (!option || option->get_items_expected_max() != 0) continue;
+    const std::string value = argument.substr(equals + 1);
+    if (value == "true" || value == "false") continue;
+    throw fatwood::Error(fatwood::ErrorKind::usage, command->get_name(),
+                         name + " is a flag: \"" + value + "\", wanted nothing, true or false");
+  }
+}
+
 constexpr const char* kFooter =
     "Examples:\n"
     "  fatwood train                                the residual network, three epochs\n"
@@ -79,6 +96,7 @@ int main(int argc, char** argv) {
       throw Error(ErrorKind::usage, "fatwood",
                   "no command \"" + arguments[0] + "\"; fatwood --help lists them");
     }
+    check_flags(app, arguments);
     std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
     app.parse(std::move(arguments));
     return action();
