@@ -1,5 +1,5 @@
-"""Counts the tests in ctest's JUnit file one by one: those inside GoogleTest and pytest, any other
-entry as one. An entry that failed counts at least one failure, whatever it printed."""
+"""Counts the tests in ctest's JUnit file one by one: those inside GoogleTest and pytest, those that
+end in "N passed, N failed", any other entry as one. An entry that failed counts at least one failure, whatever it printed."""
 
 import re
 import sys
@@ -8,6 +8,7 @@ from collections import Counter
 
 GTEST = re.compile(r"^\[  (PASSED|FAILED|SKIPPED) +\] (\d+) tests?[.,]", re.MULTILINE)
 PYTEST_LINE = re.compile(r"^=* ?(\d+ \w+(?:, \d+ \w+)*) in [\d.]+s.*$", re.MULTILINE)
+PLAIN_LINE = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
 PYTEST_COUNT = re.compile(r"(\d+) (passed|failed|skipped|error)")
 
 
@@ -22,6 +23,8 @@ def count(entry):
     for line in PYTEST_LINE.findall(output):
         for number, word in PYTEST_COUNT.findall(line):
             counts["failed" if word == "error" else word] += int(number)
+    for passed, failed in PLAIN_LINE.findall(output):
+        counts.update(passed=int(passed), failed=int(failed))
     if entry.find("failure") is not None:
         counts["failed"] = max(counts["failed"], 1)
     elif not counts:

@@ -49,8 +49,9 @@ void Console::batch(const BatchRow& row) {
 void Console::epoch(const EpochRow& row) {
   plot_.epoch(row);
   progress_.epoch(row);
+  if (!table_) return;
   table_->add(row);
-  progress_.above([this] { print(table_->last_row()); });
+  progress_.above([&table = *table_] { print(table.last_row()); });
 }
 
 void Console::event(const EventRow& row) {

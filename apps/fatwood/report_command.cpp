@@ -22,6 +22,7 @@ struct ReportOptions {
 
 int run(const ReportOptions& options) {
   std::vector<RunRecord> runs;
+  runs.reserve(options.runs.size());
   for (const auto& folder : options.runs) runs.push_back(read_run(folder));
   const std::string html = html_report(runs);
   if (options.output == "-") {

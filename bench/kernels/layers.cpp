@@ -72,7 +72,7 @@ Timing measure(const KernelTable& table, int lanes, const ConvShape& c) {
   const auto packed = filled(packed_weights_size(c, block));
   const auto bias = filled(bias_table_size(c, block));
   const auto stats = filled(static_cast<std::int64_t>(std::max(c.c_out, c.c_in)) * 3 * lanes);
-  const auto coefficients = filled(4 * round_up(c.c_in, lanes));
+  const auto coefficients = filled(std::int64_t{4} * round_up(c.c_in, lanes));
   const auto border_sums = filled(static_cast<std::int64_t>(padded) * c.border_classes());
   const auto gradient = filled(in_plane * c.c_in);
   timing.flops =

@@ -20,6 +20,7 @@ kernels::StretchOptions options_of(const StretchKey& key, kernels::Isa isa) {
 
 std::vector<kernels::LayerSpec> specs_of(const std::vector<TranslatedLayer>& layers) {
   std::vector<kernels::LayerSpec> specs;
+  specs.reserve(layers.size());
   for (const TranslatedLayer& layer : layers) specs.push_back(layer.spec);
   return specs;
 }

@@ -174,7 +174,7 @@ void collect(kernels::DoubleSpec& spec, std::vector<kernels::Parameter*>& slots)
 void collect(kernels::ResidualSpec& spec, std::vector<kernels::Parameter*>& slots) {
   collect(spec.a, slots);
   collect(spec.b, slots);
-  if (spec.id_weight) slots.insert(slots.end(), {&*spec.id_weight, &*spec.id_bias});
+  if (spec.id_weight && spec.id_bias) slots.insert(slots.end(), {&*spec.id_weight, &*spec.id_bias});
 }
 
 void collect(kernels::BasicSpec& spec, std::vector<kernels::Parameter*>& slots) {

@@ -37,7 +37,7 @@ std::unique_ptr<at::ObserverContext> before(const at::RecordFunction& function) 
 
 void after(const at::RecordFunction& function, at::ObserverContext* context) {
   const auto* cost = static_cast<const Cost*>(context);
-  const auto out = function.outputs();
+  const auto& out = function.outputs();
   if (cost && !out.empty() && out[0].isTensor())
     counted_work += out[0].toTensor().numel() * cost->macs_per_output;
 }

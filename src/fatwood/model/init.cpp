@@ -10,7 +10,7 @@ namespace fatwood {
 void init_as_conv2d(torch::Tensor& weight, torch::Tensor& bias) {
   torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
   if (!bias.defined()) return;
-  const auto fan_in = static_cast<double>(weight.numel() / weight.size(0));
+  const auto fan_in = static_cast<double>(weight.numel()) / static_cast<double>(weight.size(0));
   torch::nn::init::uniform_(bias, -1 / std::sqrt(fan_in), 1 / std::sqrt(fan_in));
 }
 

@@ -128,6 +128,7 @@ void ResNet::train(bool on) {
 
 std::vector<NamedLayer> ResNet::layers() const {
   std::vector<NamedLayer> named;
+  named.reserve(names_.size());
   for (std::size_t i = 0; i < names_.size(); ++i) named.push_back({names_[i], (*sequence_)[i]});
   return named;
 }

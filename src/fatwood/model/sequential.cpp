@@ -18,6 +18,7 @@ void Sequential::push_back(LayerPtr layer) {
 
 std::vector<NamedLayer> Sequential::layers() const {
   std::vector<NamedLayer> named;
+  named.reserve(layers_.size());
   for (std::size_t i = 0; i < layers_.size(); ++i) named.push_back({std::to_string(i), layers_[i]});
   return named;
 }

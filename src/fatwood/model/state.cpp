@@ -63,7 +63,7 @@ void load_state(torch::nn::Module& module, const NamedTensors& state, const std:
     }
   }
   const torch::NoGradGuard no_grad;
-  for (auto [name, tensor] : wanted) tensor.copy_(given.at(name));
+  for (const auto& [name, tensor] : wanted) tensor.copy_(given.at(name));
 }
 
 void copy_state(const torch::nn::Module& from, torch::nn::Module& to) {

@@ -71,7 +71,7 @@ void Layer::serve_taps(const Tensor& input, const Tensor& output,
       TapReading reading{*this, now, input, output, std::nullopt};
       if (placed.tap.request.moments || placed.hist_due()) {
         reading.statistics = statistics;
-        if (!placed.hist_due()) reading.statistics->hist.clear();
+        if (!placed.hist_due() && reading.statistics) reading.statistics->hist.clear();
       }
       placed.tap.deliver(reading);
     }

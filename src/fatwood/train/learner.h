@@ -47,8 +47,6 @@ class Learner {
   /// Those of every fit, as they were added.
   const Callbacks& callbacks() const { return callbacks_; }
 
-  const Callbacks& callbacks() const { return callbacks_; }
-
   /// Where the next fit starts: a resumed run's position. In the training pass before `batch`, or
   /// at the start of the epoch's evaluation pass. Reset to the beginning by every fit.
   void start_at(std::int64_t epoch, std::int64_t batch, Mode mode = Mode::training);

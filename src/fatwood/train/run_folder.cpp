@@ -69,7 +69,7 @@ class SummaryCsv {
 
   void append_metrics(std::string& line, const EpochRow* row) const {
     for (const std::string& name : names_) {
-      line += ",";
+      line += ',';
       if (!row) continue;
       for (const auto& [known, value] : row->metrics) {
         if (known == name) line += number(value);
