@@ -186,14 +186,15 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
   result.fit = keeper.fit(learner);
   result.checkpoint = checkpointing->newest();
   result.checkpointing = checkpointing->cost();
+  if (predictions->last())
+    folder.write_json("predictions.json", to_json(*predictions->last(), *data.eval));
+  // Last: a run folder with weights is that of a run that has ended.
   if (keeper.finite_weights(*model)) {
     save_weights(*model, folder.file("model.safetensors"),
                  {{"model", options.model},
                   {"mean", std::to_string(data.normalize.mean)},
                   {"std", std::to_string(data.normalize.std)}});
   }
-  if (predictions->last())
-    folder.write_json("predictions.json", to_json(*predictions->last(), *data.eval));
   return result;
 }
 
