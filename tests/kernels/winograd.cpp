@@ -90,8 +90,9 @@ TEST_P(WinogradOn, the_page_s_layers_agree_with_the_direct_sum_to_rounding) {
                            .threads = 2,
                            .isa = isa(),
                            .input_gradient = true};
+    options.winograd = WinogradUse::everywhere;
     const Results found = run(spec, options);
-    options.winograd = false;
+    options.winograd = WinogradUse::off;
     const Results direct = run(spec, options);
     EXPECT_NE(found.out, direct.out) << "the same bits: not Winograd's way";
     EXPECT_NE(found.grad_weight, direct.grad_weight);

@@ -66,7 +66,7 @@ class Forward {
     const Value& in = *c.in;
     c.has_table = in.affine || bias;
     const float* scale = in.affine ? in.scale.data() : nullptr;
-    if (c.winograd) {
+    if (c.winograd_forward) {
       pack_winograd(c.shape, plan_.winograd_block, c.weight->value, scale, c.weights.data(),
                     parallel_);
       if (!c.has_table) return;
@@ -80,7 +80,7 @@ class Forward {
                               }
                             });
     pack_forward(c.shape, plan_.block, c.values(), scale, in.affine ? in.shift.data() : nullptr,
-                 bias, c.winograd ? nullptr : c.weights.data(),
+                 bias, c.winograd_forward ? nullptr : c.weights.data(),
                  c.has_table ? c.table.data() : nullptr, parallel_);
   }
 
@@ -109,7 +109,7 @@ class Forward {
       job.out = out.group(group);
       job.stats = out.has_statistics ? memory.stats.data() : nullptr;
       job.scratch = memory.winograd.data();
-      (c.winograd ? plan_.table->correlate_winograd : plan_.table->correlate)(job);
+      (c.winograd_forward ? plan_.table->correlate_winograd : plan_.table->correlate)(job);
       fold(out, memory, group);
     });
     finish(out);

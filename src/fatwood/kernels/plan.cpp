@@ -222,10 +222,13 @@ class Planner {
   void add_buffers(Convolution& convolution, bool with_input_gradient) {
     const ConvShape& shape = convolution.shape;
     const auto floats = [](std::int64_t n) { return Buffer<float>(static_cast<std::size_t>(n)); };
-    convolution.winograd = plan_.options.winograd && winograd_pays(shape);
-    convolution.weights = floats(
-        convolution.winograd ? winograd_weights_size(shape.c_in, shape.c_out, plan_.winograd_block)
-                             : packed_weights_size(shape, plan_.block));
+    convolution.winograd = plan_.options.winograd != WinogradUse::off && winograd_pays(shape);
+    convolution.winograd_forward =
+        convolution.winograd && plan_.options.winograd == WinogradUse::everywhere;
+    convolution.weights =
+        floats(convolution.winograd_forward
+                   ? winograd_weights_size(shape.c_in, shape.c_out, plan_.winograd_block)
+                   : packed_weights_size(shape, plan_.block));
     convolution.table = floats(bias_table_size(shape, plan_.block));
     if (with_input_gradient) {
       for (int y = 0; y < shape.stride; ++y) {

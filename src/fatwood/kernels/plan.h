@@ -78,7 +78,8 @@ struct Convolution {
   bool has_table = false;
   std::vector<GradientPart> gradient_parts;
 
-  bool winograd = false;           ///< forward and input gradient
+  bool winograd_forward = false;   ///< forward pass
+  bool winograd = false;           ///< input gradient
   bool winograd_gradient = false;  ///< weight gradient
   bool channel_lanes = true;
   int vectors = 1;

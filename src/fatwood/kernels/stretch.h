@@ -114,13 +114,18 @@ struct ImageShape {
   bool operator==(const ImageShape&) const = default;
 };
 
+/// Which sums of 3×3 convolutions go Winograd's way where that is faster. Its rounding is twice the
+/// direct sum's; in the forward pass it goes on through every norm behind it, and small gradients
+/// then miss f64 by more than four times LibTorch's own error.
+enum class WinogradUse { off, gradients, everywhere };
+
 struct StretchOptions {
   int batch = 1;
   ImageShape input;
   int threads = 1;
   Isa isa = default_isa();
   bool input_gradient = false;
-  bool winograd = true;  ///< false: every convolution is summed directly
+  WinogradUse winograd = WinogradUse::gradients;
 };
 
 enum class Mode { train, eval };
