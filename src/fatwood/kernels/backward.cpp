@@ -13,7 +13,7 @@
 
 #include <fatwood/core/error.h>
 #include <fatwood/kernels/executor.h>
-#include <fatwood/kernels/winograd.h>
+#include <fatwood/kernels/weights.h>
 
 namespace fatwood::kernels {
 namespace {
@@ -207,21 +207,9 @@ class Backward {
   }
 
   void pack_readers(const Value& value) {
-    for (Convolution* reader : value.readers) pack(*reader);
-    if (value.identity_of && value.identity_of->projected) pack(value.identity_of->projection);
-  }
-
-  void pack(Convolution& c) {
-    if (c.winograd) {
-      for (GradientPart& part : c.gradient_parts) {
-        pack_winograd_gradient(c.shape, plan_.winograd_block, c.weight->value, part.weights.data(),
-                               parallel_);
-      }
-      return;
-    }
-    for (GradientPart& part : c.gradient_parts) {
-      pack_gradient(c.shape, plan_.block, c.values(), part.y, part.x, part.weights.data(),
-                    parallel_);
+    for (Convolution* reader : value.readers) pack_input_gradient(plan_, *reader, parallel_);
+    if (value.identity_of && value.identity_of->projected) {
+      pack_input_gradient(plan_, value.identity_of->projection, parallel_);
     }
   }
 
@@ -385,25 +373,11 @@ class Backward {
         c.shape, parts, c.tap_sums.data(), c.values(), in.affine ? in.scale.data() : nullptr,
         in.affine ? in.shift.data() : nullptr, grad,
         input_norm_follows ? plan_.input_sums.data() : nullptr, plan_.reductions.data(), parallel_);
-    if (grad != c.weight->grad) spread_middle(c);
+    if (grad != c.weight->grad) spread_middle(c, parallel_);
     if (!input_norm_follows) return;
     for (std::size_t i = 0; i < in.mean.size(); ++i) {
       finish_norm(in, i, plan_.input_sums[i * 2], plan_.input_sums[i * 2 + 1]);
     }
-  }
-
-  /// The gradient of the one tap that meets the image; the others' is zero.
-  void spread_middle(const Convolution& c) {
-    const std::int64_t taps = c.taps_in_parameter;
-    parallel_.for_each_part(static_cast<std::int64_t>(c.middle_gradient.size()), 1024,
-                            [&](int, std::int64_t begin, std::int64_t end) {
-                              float* to = c.weight->grad;
-                              std::fill(to + begin * taps, to + end * taps, 0.0F);
-                              for (std::int64_t i = begin; i < end; ++i) {
-                                to[i * taps + taps / 2] =
-                                    c.middle_gradient[static_cast<std::size_t>(i)];
-                              }
-                            });
   }
 
   Plan& plan_;

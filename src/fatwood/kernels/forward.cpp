@@ -5,7 +5,7 @@
 
 #include <fatwood/core/error.h>
 #include <fatwood/kernels/executor.h>
-#include <fatwood/kernels/winograd.h>
+#include <fatwood/kernels/weights.h>
 
 namespace fatwood::kernels {
 namespace {
@@ -71,14 +71,7 @@ class Forward {
                     parallel_);
       if (!c.has_table) return;
     }
-    const std::int64_t taps = c.taps_in_parameter;
-    parallel_.for_each_part(static_cast<std::int64_t>(c.middle.size()), 1024,
-                            [&](int, std::int64_t begin, std::int64_t end) {
-                              for (std::int64_t i = begin; i < end; ++i) {
-                                c.middle[static_cast<std::size_t>(i)] =
-                                    c.weight->value[i * taps + taps / 2];
-                              }
-                            });
+    gather_middle(c, parallel_);
     pack_forward(c.shape, plan_.block, c.values(), scale, in.affine ? in.shift.data() : nullptr,
                  bias, c.winograd_forward ? nullptr : c.weights.data(),
                  c.has_table ? c.table.data() : nullptr, parallel_);
