@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <set>
 #include <system_error>
 #include <thread>
 
@@ -29,6 +30,18 @@ constexpr const char* kRecord = "reproduce.json";
 
 [[noreturn]] void refuse(const std::string& what) {
   throw Error(ErrorKind::usage, "reproduce", what);
+}
+
+/// "2", or "1, 2" where a call that goes on has other threads than the one before.
+std::string threads_of(const std::vector<RunRecord>& runs) {
+  std::set<std::string> threads;
+  for (const RunRecord& run : runs) {
+    for (const auto& [name, value] : run.machine)
+      if (name == "threads") threads.insert(value);
+  }
+  std::string text;
+  for (const std::string& count : threads) text += (text.empty() ? "" : ", ") + count;
+  return text;
 }
 
 /// Calls `interrupt` when the run has recorded a number of batches, and waits until it is heeded,
@@ -255,9 +268,9 @@ class Reproducer {
     }
     print("\n" + conclusion_of(runs) + "\n");
     const Machine machine = this_machine();
-    markdown += "\n" + machine.cpu + ", " + std::to_string(at::get_num_threads()) +
-                " threads; fatwood " + kVersion + ", LibTorch " + TORCH_VERSION + "; engine " +
-                options_.engine + "; " + machine.date + ".\n";
+    markdown += "\n" + machine.cpu + ", threads of the runs: " + threads_of(all) + "; fatwood " +
+                kVersion + ", LibTorch " + TORCH_VERSION + "; engine " + options_.engine + "; " +
+                machine.date + ".\n";
     write_record(runs);
     write_file(folder_ / "reproduce.md", markdown);
     write_file(folder_ / "report.html", html_report(all, {part}));
