@@ -23,7 +23,6 @@ CONTESTANTS = {
     "compile": "torch.compile",
     "compile-nhwc": "torch.compile, channels-last",
     "jax": "JAX, jitted step",
-    "fused-bf16": "fatwood, fused kernels, bf16",
     "eager-nhwc-bf16": "PyTorch eager, channels-last, bf16 autocast",
     "compile-nhwc-bf16": "torch.compile, channels-last, bf16 autocast",
 }

@@ -147,7 +147,7 @@ def test_limits_on_memory(data, larger, tmp_path, capsys):
     for more in range(4, 400, 4 if FULL else 60):
         run = training.copy_run(None, tmp_path / "disk")
         ended = training.train(data, run, *LARGER, **limited(resource.RLIMIT_AS, (high + more) << 20))
-        # LibTorch and oneDNN do not survive every allocation that fails; what is on the disk does.
+        # Not every allocation that fails is survived (docs/faults.md); what is on the disk is.
         check_end(run, ended, larger[0], lambda: training.train(data, run, *LARGER),
                   f"{more} MiB above the {high} of the start")
         assert ended.code in (0, 1, 5, -signal.SIGABRT, -signal.SIGSEGV), ended.stderr
