@@ -34,7 +34,7 @@ def train(program, model, seed, epochs, extra):
         "fatwood": args["fatwood"],
         "libtorch": args["libtorch"],
         "machine": args["machine"],
-        "started": args["started"],
+        "started": args["timing"]["started"],
     }
 
 
