@@ -8,10 +8,9 @@
 #include <string>
 #include <vector>
 
-#include <torch/torch.h>
-
 #include <fatwood/core/allocator.h>
 #include <fatwood/engine/engine.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/train/optimizer.h>
 

@@ -13,13 +13,13 @@
 #include <unistd.h>
 #include <vector>
 
-#include <torch/torch.h>
 #include <torch/version.h>
 
 #include <fatwood/core/allocator.h>
 #include <fatwood/core/machine.h>
 #include <fatwood/data/fashion_mnist.h>
 #include <fatwood/inspect/activation_statistics.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/report/progress.h>
 #include <fatwood/train/image_batches.h>

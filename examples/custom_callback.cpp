@@ -2,9 +2,10 @@
 // vanishes. Needs no data set: it learns on which side of a line points lie.
 #include <iostream>
 
-#include <torch/torch.h>
+#include <torch/nn/modules/activation.h>
 
 #include <fatwood/model/adaptor.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/learner.h>
 #include <fatwood/train/metrics.h>
 #include <fatwood/train/scheduling.h>

@@ -2,12 +2,11 @@
 // Needs no data set: three classes told apart by which third of an image is bright.
 #include <iostream>
 
-#include <torch/torch.h>
-
 #include <fatwood/inspect/lr_find.h>
 #include <fatwood/inspect/lsuv.h>
 #include <fatwood/inspect/predictions.h>
 #include <fatwood/model/cnn.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/learner.h>
 #include <fatwood/train/metrics.h>
 

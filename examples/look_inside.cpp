@@ -1,11 +1,10 @@
 // What a network is made of: its tree, its summary, and a tap into one layer.
 #include <iostream>
 
-#include <torch/torch.h>
-
 #include <fatwood/inspect/summary.h>
 #include <fatwood/model/blocks.h>
 #include <fatwood/model/cnn.h>
+#include <fatwood/model/libtorch.h>
 
 using namespace fatwood;
 

@@ -5,9 +5,8 @@
 #include <stdexcept>
 #include <unistd.h>
 
-#include <torch/torch.h>
-
 #include <fatwood/model/adaptor.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/checkpointing.h>
 #include <fatwood/train/resume.h>
 #include <fatwood/train/scheduling.h>

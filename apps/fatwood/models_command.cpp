@@ -1,13 +1,13 @@
 #include <cstdio>
 
 #include <CLI/CLI.hpp>
-#include <torch/torch.h>
 #include <torch/version.h>
 
 #include <fatwood/core/table.h>
 #include <fatwood/core/text.h>
 #include <fatwood/core/version.h>
 #include <fatwood/kernels/isa.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/model/state.h>
 

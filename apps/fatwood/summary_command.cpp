@@ -2,12 +2,12 @@
 #include <memory>
 
 #include <CLI/CLI.hpp>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/core/table.h>
 #include <fatwood/engine/engine.h>
 #include <fatwood/inspect/summary.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 
 #include "commands.h"

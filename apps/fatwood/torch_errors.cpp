@@ -5,7 +5,8 @@
 #include <system_error>
 
 #include <c10/util/Exception.h>
-#include <torch/torch.h>
+
+#include <fatwood/model/libtorch.h>
 
 namespace fatwood::cli {
 

@@ -15,10 +15,9 @@
 #include <sstream>
 #include <string>
 
-#include <torch/torch.h>
-
 #include <fatwood/core/allocator.h>
 #include <fatwood/engine/engine.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/train/optimizer.h>
 

@@ -8,7 +8,7 @@
 #include <limits>
 #include <string_view>
 
-#include <torch/torch.h>
+#include <fatwood/model/libtorch.h>
 
 namespace fatwood {
 

@@ -2,13 +2,13 @@
 #include <thread>
 
 #include <gmock/gmock.h>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/engine/engine.h>
 #include <fatwood/model/blocks.h>
 #include <fatwood/model/cnn.h>
 #include <fatwood/model/conv.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/sequential.h>
 #include <fatwood/model/threads.h>
 
@@ -62,7 +62,7 @@ Tensor weigh(const Tensor& out) {
 }
 
 void step(Layer& model, const Tensor& x, const Tensor& y) {
-  torch::nn::functional::cross_entropy(model.forward(x), y).backward();
+  torch::cross_entropy_loss(model.forward(x), y).backward();
 }
 
 void expect_equal_state(const Pair& pair, double tolerance) {

@@ -6,11 +6,11 @@
 #include <random>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <fatwood/engine/engine.h>
 #include <fatwood/model/blocks.h>
 #include <fatwood/model/conv.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/model/resnet.h>
 #include <fatwood/model/sequential.h>

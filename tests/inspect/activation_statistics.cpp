@@ -1,10 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/inspect/activation_statistics.h>
 #include <fatwood/model/cnn.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/learner.h>
 
 namespace fatwood {

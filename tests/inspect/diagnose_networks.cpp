@@ -5,7 +5,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/data/fashion_mnist.h>
@@ -13,6 +12,7 @@
 #include <fatwood/inspect/activation_statistics.h>
 #include <fatwood/model/blocks.h>
 #include <fatwood/model/cnn.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/train/image_batches.h>
 #include <fatwood/train/learner.h>

@@ -3,12 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
 #include <fatwood/engine/engine.h>
 #include <fatwood/inspect/lr_find.h>
 #include <fatwood/model/blocks.h>
 #include <fatwood/model/cnn.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/gradients.h>
 #include <fatwood/train/metrics.h>
 #include <fatwood/train/recorder.h>

@@ -3,13 +3,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/modules/activation.h>
 
 #include <fatwood/engine/engine.h>
 #include <fatwood/inspect/lsuv.h>
 #include <fatwood/model/adaptor.h>
 #include <fatwood/model/blocks.h>
 #include <fatwood/model/cnn.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/train/averaged_weights.h>
 #include <fatwood/train/learner.h>

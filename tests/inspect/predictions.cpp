@@ -1,12 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/inspect/predictions.h>
 #include <fatwood/io/base64.h>
 #include <fatwood/model/cnn.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/image_batches.h>
 #include <fatwood/train/learner.h>
 #include <fatwood/train/metrics.h>

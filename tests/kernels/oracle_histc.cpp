@@ -1,8 +1,7 @@
 #include <cmath>
 
-#include <torch/torch.h>
-
 #include <fatwood/kernels/moments.h>
+#include <fatwood/model/libtorch.h>
 
 #include "support.h"
 

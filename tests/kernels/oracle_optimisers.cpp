@@ -1,6 +1,7 @@
-#include <torch/torch.h>
+#include <torch/optim.h>
 
 #include <fatwood/kernels/adamw.h>
+#include <fatwood/model/libtorch.h>
 
 #include "support.h"
 

@@ -3,9 +3,8 @@
 #include <limits>
 #include <map>
 
-#include <torch/torch.h>
-
 #include <fatwood/kernels/stretch.h>
+#include <fatwood/model/libtorch.h>
 
 #include "support.h"
 

@@ -1,9 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/modules/activation.h>
 
 #include <fatwood/model/adaptor.h>
 #include <fatwood/model/conv.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/state.h>
 
 namespace fatwood {

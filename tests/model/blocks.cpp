@@ -1,9 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/model/blocks.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/sequential.h>
 
 namespace fatwood {

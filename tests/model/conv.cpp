@@ -2,10 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/model/conv.h>
+#include <fatwood/model/libtorch.h>
 
 namespace fatwood {
 namespace {

@@ -1,10 +1,10 @@
 #include <cmath>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <fatwood/model/blocks.h>
 #include <fatwood/model/init.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 
 namespace fatwood {

@@ -3,11 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/model/blocks.h>
 #include <fatwood/model/cnn.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/model/state.h>
 

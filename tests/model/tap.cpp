@@ -1,8 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <fatwood/model/conv.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/sequential.h>
 
 namespace fatwood {

@@ -6,9 +6,9 @@
 #include <string_view>
 
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/model/state.h>
 #include <fatwood/train/learner.h>

@@ -1,8 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/recipes/lr_find_run.h>
 #include <fatwood/report/run_record.h>
 

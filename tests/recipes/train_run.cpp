@@ -3,9 +3,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/recipes/job.h>
 #include <fatwood/recipes/train_run.h>
 #include <fatwood/report/run_record.h>

@@ -2,8 +2,7 @@
 // bright.
 #pragma once
 
-#include <torch/torch.h>
-
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/batch.h>
 
 namespace fatwood {

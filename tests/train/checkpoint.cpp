@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <torch/nn/modules/dropout.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/train/averaged_weights.h>

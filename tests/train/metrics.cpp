@@ -1,8 +1,8 @@
 #include <cmath>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/metrics.h>
 
 namespace fatwood {

@@ -1,9 +1,8 @@
 // A tiny problem that trains in microseconds: points in the plane, two classes, one linear layer.
 #pragma once
 
-#include <torch/torch.h>
-
 #include <fatwood/model/adaptor.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/learner.h>
 
 namespace fatwood {

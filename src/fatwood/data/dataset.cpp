@@ -12,7 +12,7 @@
 namespace fatwood {
 namespace {
 
-[[noreturn]] void fail(const std::string& what) {
+[[noreturn]] void fail_dataset(const std::string& what) {
   throw Error(ErrorKind::data, "dataset", what);
 }
 
@@ -26,26 +26,27 @@ ImageDataset::ImageDataset(ImageDatasetParts parts)
       width_(parts.width),
       pixels_(std::move(parts.pixels)) {
   if (channels_ <= 0 || height_ <= 0 || width_ <= 0) {
-    fail(parts.images_from + ": images of " + std::to_string(channels_) + " × " +
-         std::to_string(height_) + " × " + std::to_string(width_) + ", wanted sizes above 0");
+    fail_dataset(parts.images_from + ": images of " + std::to_string(channels_) + " × " +
+                 std::to_string(height_) + " × " + std::to_string(width_) +
+                 ", wanted sizes above 0");
   }
   const auto image_size = static_cast<std::size_t>(image_bytes());
-  if (pixels_.empty()) fail(parts.images_from + ": no images");
+  if (pixels_.empty()) fail_dataset(parts.images_from + ": no images");
   if (pixels_.size() % image_size != 0) {
-    fail(parts.images_from + ": " + counted(pixels_.size(), "byte") +
-         " is no whole number of images of " + std::to_string(image_size));
+    fail_dataset(parts.images_from + ": " + counted(pixels_.size(), "byte") +
+                 " is no whole number of images of " + std::to_string(image_size));
   }
   const std::size_t count = pixels_.size() / image_size;
   if (count != parts.labels.size()) {
-    fail(parts.labels_from + ": " + counted(parts.labels.size(), "label") + ", wanted " +
-         std::to_string(count) + ", one for each image of " + parts.images_from);
+    fail_dataset(parts.labels_from + ": " + counted(parts.labels.size(), "label") + ", wanted " +
+                 std::to_string(count) + ", one for each image of " + parts.images_from);
   }
   const auto wrong = std::find_if(parts.labels.begin(), parts.labels.end(),
                                   [&](std::uint8_t label) { return label >= classes_.size(); });
   if (wrong != parts.labels.end()) {
-    fail(parts.labels_from + ": label " + std::to_string(*wrong) + " at index " +
-         std::to_string(wrong - parts.labels.begin()) + ", classes are 0 to " +
-         std::to_string(static_cast<std::int64_t>(classes_.size()) - 1));
+    fail_dataset(parts.labels_from + ": label " + std::to_string(*wrong) + " at index " +
+                 std::to_string(wrong - parts.labels.begin()) + ", classes are 0 to " +
+                 std::to_string(static_cast<std::int64_t>(classes_.size()) - 1));
   }
   labels_.assign(parts.labels.begin(), parts.labels.end());
 }
@@ -67,8 +68,8 @@ ImageDataset ImageDataset::subset(const std::vector<std::int64_t>& indices) cons
   parts.labels.reserve(indices.size());
   for (const std::int64_t index : indices) {
     if (index < 0 || index >= size()) {
-      fail(name_ + ": index " + std::to_string(index) + ", wanted 0 to " +
-           std::to_string(size() - 1));
+      fail_dataset(name_ + ": index " + std::to_string(index) + ", wanted 0 to " +
+                   std::to_string(size() - 1));
     }
     const ByteView bytes = image(index);
     parts.pixels.insert(parts.pixels.end(), bytes.begin(), bytes.end());

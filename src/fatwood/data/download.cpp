@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::size_t kLongestComplaint = 4096;
 
-[[noreturn]] void fail(const std::string& url, const std::string& what) {
+[[noreturn]] void fail_download(const std::string& url, const std::string& what) {
   throw Error(ErrorKind::io, "download", url + ": " + what);
 }
 
@@ -57,7 +57,7 @@ struct Pipe {
 Pipe open_pipe(const std::string& url) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) == -1) {
-    fail(url, "pipe: " + std::generic_category().message(errno));
+    fail_download(url, "pipe: " + std::generic_category().message(errno));
   }
   return {PipeEnd(ends[0]), PipeEnd(ends[1])};
 }
@@ -128,7 +128,8 @@ std::optional<Finished> run(const std::string& url, const std::vector<std::strin
       ::posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (spawned == ENOENT) return std::nullopt;
-  if (spawned != 0) fail(url, command[0] + ": " + std::generic_category().message(spawned));
+  if (spawned != 0)
+    fail_download(url, command[0] + ": " + std::generic_category().message(spawned));
 
   Child child(pid);
   output.in.close();
@@ -140,7 +141,7 @@ std::optional<Finished> run(const std::string& url, const std::vector<std::strin
         {{output.out.get(), POLLIN, 0}, {errors.out.get(), POLLIN, 0}}};
     if (::poll(waiting.data(), waiting.size(), -1) == -1) {
       if (errno == EINTR) continue;
-      fail(url, "poll: " + std::generic_category().message(errno));
+      fail_download(url, "poll: " + std::generic_category().message(errno));
     }
     if (waiting[0].revents != 0) drain(output.out, finished.output, keep);
     if (waiting[1].revents != 0) drain(errors.out, finished.complaint, kLongestComplaint);
@@ -172,7 +173,7 @@ std::string outcome(const std::string& program, const Finished& finished) {
 
 Bytes download(const std::string& url, std::uint64_t limit_bytes) {
   if (!url.starts_with("http://") && !url.starts_with("https://")) {
-    fail(url, "wanted an address that begins with http:// or https://");
+    fail_download(url, "wanted an address that begins with http:// or https://");
   }
   const std::vector<std::string> commands[] = {
       {"curl", "--fail", "--location", "--silent", "--show-error", "--proto", "=http,https",
@@ -186,10 +187,10 @@ Bytes download(const std::string& url, std::uint64_t limit_bytes) {
       throw Error(ErrorKind::data, "download",
                   url + ": more than " + counted(limit_bytes, "byte") + " came");
     }
-    if (finished->status != 0) fail(url, outcome(command[0], *finished));
+    if (finished->status != 0) fail_download(url, outcome(command[0], *finished));
     return std::move(finished->output);
   }
-  fail(url, "neither curl nor wget is installed");
+  fail_download(url, "neither curl nor wget is installed");
 }
 
 std::string download_command(const std::string& url, const std::filesystem::path& path) {

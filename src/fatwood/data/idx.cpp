@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint8_t kUnsignedByte = 0x08;
 
-[[noreturn]] void fail(std::string_view name, const std::string& what) {
+[[noreturn]] void fail_idx(std::string_view name, const std::string& what) {
   throw Error(ErrorKind::data, "read_idx", std::string(name) + ": " + what);
 }
 
@@ -60,7 +60,7 @@ void check_magic(std::uint32_t magic, std::string_view name, int dimensions) {
   } else {
     why = " (not an IDX file of bytes)";
   }
-  fail(name, "magic " + hexadecimal(magic) + ", wanted " + hexadecimal(wanted) + why);
+  fail_idx(name, "magic " + hexadecimal(magic) + ", wanted " + hexadecimal(wanted) + why);
 }
 
 }  // namespace
@@ -76,8 +76,8 @@ IdxArray read_idx(const std::filesystem::path& path, int dimensions, const IdxLi
 IdxArray parse_idx(Bytes file, std::string_view name, int dimensions) {
   const std::size_t header_bytes = 4 + 4 * static_cast<std::size_t>(dimensions);
   if (file.size() < header_bytes) {
-    fail(name,
-         counted(file.size(), "byte") + ", wanted a header of " + std::to_string(header_bytes));
+    fail_idx(name,
+             counted(file.size(), "byte") + ", wanted a header of " + std::to_string(header_bytes));
   }
   const ByteView header(file.data(), header_bytes);
   check_magic(big_endian(header), name, dimensions);
@@ -88,14 +88,14 @@ IdxArray parse_idx(Bytes file, std::string_view name, int dimensions) {
   std::string sizes;
   for (int d = 0; d < dimensions; ++d) {
     const std::uint32_t size = big_endian(header.subspan(4 + 4 * static_cast<std::size_t>(d)));
-    if (size == 0) fail(name, "dimension " + std::to_string(d) + " has size 0");
+    if (size == 0) fail_idx(name, "dimension " + std::to_string(d) + " has size 0");
     array.shape.push_back(size);
     sizes += (d > 0 ? " × " : "") + std::to_string(size);
     // Past what the file holds the exact product no longer matters, and could overflow.
     if (wanted <= held) wanted *= size;
   }
   if (wanted != held) {
-    fail(name, "the header says " + sizes + " bytes, the file holds " + std::to_string(held));
+    fail_idx(name, "the header says " + sizes + " bytes, the file holds " + std::to_string(held));
   }
   file.erase(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(header_bytes));
   array.values = std::move(file);

@@ -1,9 +1,8 @@
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
 #include <fatwood/engine/engine.h>
 #include <fatwood/engine/fused_runner.h>
 #include <fatwood/engine/translate.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/resnet.h>
 #include <fatwood/model/threads.h>
 

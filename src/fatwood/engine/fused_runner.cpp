@@ -1,10 +1,10 @@
 #include <algorithm>
 
 #include <ATen/autocast_mode.h>
-#include <torch/torch.h>
 
 #include <fatwood/engine/fused_runner.h>
 #include <fatwood/engine/fused_stretch.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/threads.h>
 
 namespace fatwood {

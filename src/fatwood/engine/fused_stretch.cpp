@@ -1,7 +1,6 @@
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
 #include <fatwood/engine/fused_stretch.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/threads.h>
 
 namespace fatwood {

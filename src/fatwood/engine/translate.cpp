@@ -1,8 +1,7 @@
-#include <torch/torch.h>
-
 #include <fatwood/engine/translate.h>
 #include <fatwood/model/blocks.h>
 #include <fatwood/model/conv.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/resnet.h>
 
 namespace fatwood {

@@ -1,7 +1,6 @@
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
 #include <fatwood/inspect/activation_statistics.h>
+#include <fatwood/model/libtorch.h>
 
 namespace fatwood {
 

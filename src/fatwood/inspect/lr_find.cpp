@@ -3,11 +3,11 @@
 #include <sstream>
 
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/inspect/lr_find.h>
 #include <fatwood/inspect/model_snapshot.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/stopping.h>
 
 namespace fatwood {

@@ -1,14 +1,13 @@
 #include <cmath>
 #include <optional>
 
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
 #include <fatwood/core/table.h>
 #include <fatwood/core/text.h>
 #include <fatwood/inspect/lsuv.h>
 #include <fatwood/inspect/model_snapshot.h>
 #include <fatwood/model/blocks.h>
+#include <fatwood/model/libtorch.h>
 
 namespace fatwood {
 namespace {

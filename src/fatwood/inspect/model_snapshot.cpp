@@ -1,7 +1,7 @@
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
 #include <fatwood/inspect/model_snapshot.h>
+#include <fatwood/model/libtorch.h>
 
 namespace fatwood {
 

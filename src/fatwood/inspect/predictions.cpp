@@ -3,11 +3,11 @@
 #include <numeric>
 
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/inspect/predictions.h>
 #include <fatwood/io/base64.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/image_batches.h>
 #include <fatwood/train/learner.h>
 #include <fatwood/train/transforms.h>

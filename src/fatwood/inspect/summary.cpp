@@ -1,13 +1,13 @@
 #include <algorithm>
 
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/core/table.h>
 #include <fatwood/core/text.h>
 #include <fatwood/inspect/summary.h>
 #include <fatwood/inspect/work_counter.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/sequential.h>
 #include <fatwood/model/state.h>
 

@@ -1,8 +1,7 @@
 #include <string_view>
 
-#include <torch/torch.h>
-
 #include <fatwood/inspect/work_counter.h>
+#include <fatwood/model/libtorch.h>
 
 namespace fatwood {
 namespace {

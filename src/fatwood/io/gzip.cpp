@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kSmallestMember = 18;       // header 10, trailer 8
 constexpr std::uint64_t kDeflateMaxRatio = 1032;  // no deflate stream expands further
 
-[[noreturn]] void fail(std::string_view name, std::string_view what) {
+[[noreturn]] void fail_gzip(std::string_view name, std::string_view what) {
   throw Error(ErrorKind::data, "gunzip", std::string(name) + ": " + std::string(what));
 }
 
@@ -28,7 +28,7 @@ class Inflater {
  public:
   explicit Inflater(std::string_view name) {
     constexpr int kGzipOnly = 16 + MAX_WBITS;
-    if (inflateInit2(&stream_, kGzipOnly) != Z_OK) fail(name, "zlib has no memory left");
+    if (inflateInit2(&stream_, kGzipOnly) != Z_OK) fail_gzip(name, "zlib has no memory left");
   }
   ~Inflater() { inflateEnd(&stream_); }
   Inflater(const Inflater&) = delete;
@@ -62,13 +62,13 @@ bool is_gzip(ByteView bytes) {
 }
 
 Bytes gunzip(ByteView compressed, std::string_view name, std::uint64_t limit_bytes) {
-  if (compressed.empty()) fail(name, "an empty file, wanted a gzip stream");
+  if (compressed.empty()) fail_gzip(name, "an empty file, wanted a gzip stream");
   if (!is_gzip(compressed)) {
-    fail(name, looks_like_html(compressed)
-                   ? "an HTML page, wanted a gzip stream (a download that went wrong?)"
-                   : "no gzip magic 1f 8b at its start");
+    fail_gzip(name, looks_like_html(compressed)
+                        ? "an HTML page, wanted a gzip stream (a download that went wrong?)"
+                        : "no gzip magic 1f 8b at its start");
   }
-  if (compressed.size() < kSmallestMember) fail(name, "a truncated gzip stream");
+  if (compressed.size() < kSmallestMember) fail_gzip(name, "a truncated gzip stream");
 
   Bytes output(first_guess(compressed, limit_bytes));
   std::size_t in = 0;
@@ -88,7 +88,8 @@ Bytes gunzip(ByteView compressed, std::string_view name, std::uint64_t limit_byt
     in += offered_in - inflater->avail_in;
     const std::size_t produced = offered_out - inflater->avail_out;
     if (full && produced > 0) {
-      if (out == limit_bytes) fail(name, "unpacks to more than " + counted(limit_bytes, "byte"));
+      if (out == limit_bytes)
+        fail_gzip(name, "unpacks to more than " + counted(limit_bytes, "byte"));
       const auto size =
           std::min<std::uint64_t>(limit_bytes, std::max<std::uint64_t>(4096, 2 * out));
       output.reserve(size);  // exactly: resize() alone may take twice as much
@@ -101,16 +102,17 @@ Bytes gunzip(ByteView compressed, std::string_view name, std::uint64_t limit_byt
       const ByteView rest = compressed.subspan(in);
       if (rest.empty()) break;
       if (!is_gzip(rest)) {
-        fail(name, counted(rest.size(), "byte") + " of garbage after the end of the gzip stream");
+        fail_gzip(name,
+                  counted(rest.size(), "byte") + " of garbage after the end of the gzip stream");
       }
       inflater.next_member();
     } else if (result == Z_BUF_ERROR ||
                (result == Z_OK && in == compressed.size() && produced == 0)) {
-      fail(name, "a truncated gzip stream: ends after " + counted(out, "unpacked byte"));
+      fail_gzip(name, "a truncated gzip stream: ends after " + counted(out, "unpacked byte"));
     } else if (result != Z_OK) {
-      fail(name, std::string("a damaged gzip stream: ") +
-                     (inflater->msg != nullptr ? inflater->msg : "zlib refuses it") + " after " +
-                     counted(out, "unpacked byte"));
+      fail_gzip(name, std::string("a damaged gzip stream: ") +
+                          (inflater->msg != nullptr ? inflater->msg : "zlib refuses it") +
+                          " after " + counted(out, "unpacked byte"));
     }
   }
   output.resize(out);

@@ -20,7 +20,7 @@ static_assert(std::endian::native == std::endian::little, "the format is little 
 constexpr std::uint64_t kLengthBytes = 8;  // the header's length, in front of it
 constexpr std::uint64_t kAlignment = 8;    // of the data within the file
 
-[[noreturn]] void fail(std::string_view name, const std::string& what) {
+[[noreturn]] void fail_safetensors(std::string_view name, const std::string& what) {
   throw Error(ErrorKind::data, "read_safetensors", std::string(name) + ": " + what);
 }
 
@@ -28,21 +28,21 @@ constexpr std::uint64_t kAlignment = 8;    // of the data within the file
 std::uint64_t header_length(ByteView start, std::uint64_t file_bytes, std::string_view name,
                             const SafetensorsLimits& limits) {
   if (file_bytes > limits.file_bytes) {
-    fail(name,
-         counted(file_bytes, "byte") + ", wanted at most " + std::to_string(limits.file_bytes));
+    fail_safetensors(name, counted(file_bytes, "byte") + ", wanted at most " +
+                               std::to_string(limits.file_bytes));
   }
   if (start.size() < kLengthBytes) {
-    fail(name, counted(start.size(), "byte") + ", too short for a safetensors file");
+    fail_safetensors(name, counted(start.size(), "byte") + ", too short for a safetensors file");
   }
   std::uint64_t length = 0;
   std::memcpy(&length, start.data(), kLengthBytes);
   if (length > limits.header_bytes) {
-    fail(name, "a header of " + counted(length, "byte") + ", wanted at most " +
-                   std::to_string(limits.header_bytes) + " (no safetensors file?)");
+    fail_safetensors(name, "a header of " + counted(length, "byte") + ", wanted at most " +
+                               std::to_string(limits.header_bytes) + " (no safetensors file?)");
   }
   if (length > file_bytes - kLengthBytes) {
-    fail(name, "a header of " + counted(length, "byte") + " in a file of " +
-                   std::to_string(file_bytes) + ": truncated?");
+    fail_safetensors(name, "a header of " + counted(length, "byte") + " in a file of " +
+                               std::to_string(file_bytes) + ": truncated?");
   }
   return length;
 }
@@ -75,13 +75,13 @@ Safetensors Safetensors::read(const std::filesystem::path& path, const Safetenso
   text.resize(file.read(text));
   const std::uint64_t length = header_length(text, file_bytes, name, limits);
   text.resize(length);
-  if (file.read(text) != length) fail(name, "shrinks while it is read");
+  if (file.read(text) != length) fail_safetensors(name, "shrinks while it is read");
   const std::uint64_t data_bytes = file_bytes - kLengthBytes - length;
   SafetensorsHeader header = parse_safetensors_header(text, data_bytes, name, limits);
   Bytes().swap(text);
 
   Bytes data(data_bytes);
-  if (file.read(data) != data_bytes) fail(name, "shrinks while it is read");
+  if (file.read(data) != data_bytes) fail_safetensors(name, "shrinks while it is read");
   return {std::move(data), std::move(header), 0};
 }
 

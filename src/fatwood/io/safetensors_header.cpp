@@ -50,7 +50,7 @@ std::optional<DType> dtype_named(std::string_view name) {
 
 constexpr std::uint64_t kLargest = std::numeric_limits<std::int64_t>::max();
 
-[[noreturn]] void fail(const std::string& what) {
+[[noreturn]] void fail_header(const std::string& what) {
   throw Error(ErrorKind::data, "read_safetensors", what);
 }
 
@@ -77,9 +77,9 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
 
   bool end_object() override {
     if (depth_ == 2 && !in_metadata_) {
-      if (!seen_dtype_) fail(where() + ": has no \"dtype\"");
-      if (!seen_shape_) fail(where() + ": has no \"shape\"");
-      if (!seen_offsets_) fail(where() + ": has no \"data_offsets\"");
+      if (!seen_dtype_) fail_header(where() + ": has no \"dtype\"");
+      if (!seen_shape_) fail_header(where() + ": has no \"shape\"");
+      if (!seen_offsets_) fail_header(where() + ": has no \"data_offsets\"");
     }
     --depth_;
     return true;
@@ -90,7 +90,7 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
       name_ = text;  // copied to its size: the parser's own buffer is up to twice as large
       in_metadata_ = name_ == "__metadata__";
       if (in_metadata_ && std::exchange(seen_metadata_, true)) {
-        fail(file_ + ": the key " + printable(name_) + " stands twice");
+        fail_header(file_ + ": the key " + printable(name_) + " stands twice");
       }
       return true;
     }
@@ -103,7 +103,7 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
                    : text == "shape"        ? &seen_shape_
                    : text == "data_offsets" ? &seen_offsets_
                                             : nullptr;
-      if (seen == nullptr) fail(where() + ": unknown key " + printable(text));
+      if (seen == nullptr) fail_header(where() + ": unknown key " + printable(text));
       if (std::exchange(*seen, true)) twice();
     }
     return true;
@@ -120,7 +120,7 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
 
   bool end_array() override {
     if (array_ == Array::offsets && offsets_ != 2) {
-      fail(where() + ": " + counted(offsets_, "number") + " in \"data_offsets\", wanted 2");
+      fail_header(where() + ": " + counted(offsets_, "number") + " in \"data_offsets\", wanted 2");
     }
     array_ = Array::none;
     return true;
@@ -128,11 +128,12 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
 
   bool number_unsigned(number_unsigned_t value) override {
     if (array_ == Array::none) unexpected("a number");
-    if (value > kLargest) fail(where() + ": the number " + std::to_string(value) + " is too large");
+    if (value > kLargest)
+      fail_header(where() + ": the number " + std::to_string(value) + " is too large");
     SafetensorsEntry& entry = header_.entries.back();
     if (array_ == Array::shape) {
       if (entry.shape.size() == limits_.dimensions) {
-        fail(where() + ": more than " + counted(limits_.dimensions, "dimension"));
+        fail_header(where() + ": more than " + counted(limits_.dimensions, "dimension"));
       }
       entry.shape.push_back(static_cast<std::int64_t>(value));
     } else {
@@ -151,7 +152,7 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
     }
     if (key_ != "dtype") unexpected("a string");
     const std::optional<DType> dtype = dtype_named(value);
-    if (!dtype) fail(where() + ": unknown dtype " + printable(value));
+    if (!dtype) fail_header(where() + ": unknown dtype " + printable(value));
     header_.entries.back().dtype = *dtype;
     return true;
   }
@@ -168,7 +169,7 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
 
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::json::exception&) override {
-    fail(file_ + ": the header is not valid JSON at its byte " + std::to_string(position));
+    fail_header(file_ + ": the header is not valid JSON at its byte " + std::to_string(position));
   }
 
  private:
@@ -181,15 +182,15 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
   }
 
   [[noreturn]] void unexpected(const std::string& what) const {
-    if (depth_ == 0) fail(file_ + ": the header is " + what + ", wanted an object");
-    if (depth_ == 1) fail(where() + ": is " + what + ", wanted an object");
-    fail(where() + ": " + printable(key_) + " holds " + what);
+    if (depth_ == 0) fail_header(file_ + ": the header is " + what + ", wanted an object");
+    if (depth_ == 1) fail_header(where() + ": is " + what + ", wanted an object");
+    fail_header(where() + ": " + printable(key_) + " holds " + what);
   }
   [[noreturn]] void twice() const {
-    fail(where() + ": the key " + printable(key_) + " stands twice");
+    fail_header(where() + ": the key " + printable(key_) + " stands twice");
   }
   [[noreturn]] void too_many(const std::string& what) const {
-    fail(file_ + ": more than " + std::to_string(limits_.entries) + " " + what);
+    fail_header(file_ + ": more than " + std::to_string(limits_.entries) + " " + what);
   }
 
   std::string file_;
@@ -213,7 +214,7 @@ void check_names(const std::vector<SafetensorsEntry>& entries, const std::string
   for (const SafetensorsEntry& entry : entries) names.push_back(entry.name);
   std::sort(names.begin(), names.end());
   const auto twice = std::adjacent_find(names.begin(), names.end());
-  if (twice != names.end()) fail(file + ": the key " + printable(*twice) + " stands twice");
+  if (twice != names.end()) fail_header(file + ": the key " + printable(*twice) + " stands twice");
 }
 
 // The parser holds a string, a number or a run of blanks several times over while it reads it: long
@@ -233,8 +234,8 @@ void check_tokens(ByteView text, std::size_t limit, const std::string& file) {
       start = i;
     }
     if (i - start > limit) {
-      fail(file + ": a string, number or blank of more than " + counted(limit, "byte") +
-           " in the header");
+      fail_header(file + ": a string, number or blank of more than " + counted(limit, "byte") +
+                  " in the header");
     }
   }
 }
@@ -248,8 +249,8 @@ void check_layout(const std::vector<SafetensorsEntry>& entries, std::uint64_t da
     const std::string where = file + ": " + printable(entry.name);
     const std::uint64_t wanted = tensor_bytes(entry.dtype, entry.shape, where);
     if (entry.end < entry.begin || entry.end - entry.begin != wanted) {
-      fail(where + ": data_offsets " + std::to_string(entry.begin) + " to " +
-           std::to_string(entry.end) + ", wanted " + counted(wanted, "byte"));
+      fail_header(where + ": data_offsets " + std::to_string(entry.begin) + " to " +
+                  std::to_string(entry.end) + ", wanted " + counted(wanted, "byte"));
     }
     by_place.push_back(&entry);
   }
@@ -259,13 +260,15 @@ void check_layout(const std::vector<SafetensorsEntry>& entries, std::uint64_t da
   std::uint64_t filled = 0;
   for (const SafetensorsEntry* entry : by_place) {
     if (entry->begin != filled) {
-      fail(file + ": " + printable(entry->name) + ": begins at " + std::to_string(entry->begin) +
-           ", wanted " + std::to_string(filled) + ", where the tensor before it ends");
+      fail_header(file + ": " + printable(entry->name) + ": begins at " +
+                  std::to_string(entry->begin) + ", wanted " + std::to_string(filled) +
+                  ", where the tensor before it ends");
     }
     filled = entry->end;
   }
   if (filled != data_bytes) {
-    fail(file + ": " + counted(data_bytes, "byte") + " of data, wanted " + std::to_string(filled));
+    fail_header(file + ": " + counted(data_bytes, "byte") + " of data, wanted " +
+                std::to_string(filled));
   }
 }
 
@@ -288,7 +291,7 @@ std::uint64_t tensor_bytes(DType dtype, const std::vector<std::int64_t>& shape,
     empty = empty || size == 0;
     const std::uint64_t factor = std::max<std::int64_t>(size, 1);
     if (size < 0 || factor > kLargest / bytes) {
-      fail(std::string(what) + ": its shape has more than 2^63 bytes");
+      fail_header(std::string(what) + ": its shape has more than 2^63 bytes");
     }
     bytes *= factor;
   }
@@ -299,9 +302,9 @@ SafetensorsHeader parse_safetensors_header(ByteView text, std::uint64_t data_byt
                                            std::string_view name, const SafetensorsLimits& limits) {
   const std::string file(name);
   // The parser would pass over a byte order mark and stop at a zero byte as if the text ended.
-  if (text.empty() || text[0] != '{') fail(file + ": the header does not begin with \"{\"");
+  if (text.empty() || text[0] != '{') fail_header(file + ": the header does not begin with \"{\"");
   if (std::find(text.begin(), text.end(), std::uint8_t{0}) != text.end()) {
-    fail(file + ": the header holds a zero byte");
+    fail_header(file + ": the header holds a zero byte");
   }
   check_tokens(text, limits.token_bytes, file);
   HeaderHandler handler(name, limits);

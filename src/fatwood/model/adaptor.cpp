@@ -1,9 +1,8 @@
 #include <sstream>
 
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
 #include <fatwood/model/adaptor.h>
+#include <fatwood/model/libtorch.h>
 
 namespace fatwood {
 

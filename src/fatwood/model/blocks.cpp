@@ -1,7 +1,6 @@
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
 #include <fatwood/model/blocks.h>
+#include <fatwood/model/libtorch.h>
 
 namespace fatwood {
 namespace {

@@ -1,8 +1,7 @@
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
 #include <fatwood/model/cnn.h>
 #include <fatwood/model/init.h>
+#include <fatwood/model/libtorch.h>
 
 namespace fatwood {
 

@@ -1,11 +1,10 @@
 #include <cmath>
 #include <sstream>
 
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
 #include <fatwood/model/conv.h>
 #include <fatwood/model/init.h>
+#include <fatwood/model/libtorch.h>
 
 namespace fatwood {
 namespace F = torch::nn::functional;

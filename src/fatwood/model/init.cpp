@@ -1,9 +1,8 @@
 #include <cmath>
 
-#include <torch/torch.h>
-
 #include <fatwood/model/conv.h>
 #include <fatwood/model/init.h>
+#include <fatwood/model/libtorch.h>
 
 namespace fatwood {
 

@@ -1,8 +1,8 @@
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
 #include <fatwood/core/text.h>
 #include <fatwood/model/layer.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/state.h>
 
 namespace fatwood {

@@ -1,6 +1,5 @@
-#include <torch/torch.h>
-
 #include <fatwood/kernels/moments.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/tap.h>
 #include <fatwood/model/threads.h>
 

@@ -1,10 +1,9 @@
 #include <array>
 
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
 #include <fatwood/model/blocks.h>
 #include <fatwood/model/cnn.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/model/resnet.h>
 

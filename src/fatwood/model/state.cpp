@@ -1,11 +1,10 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
 #include <fatwood/model/adaptor.h>
 #include <fatwood/model/layer.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/state.h>
 
 namespace fatwood {

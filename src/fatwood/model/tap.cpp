@@ -1,6 +1,5 @@
-#include <torch/torch.h>
-
 #include <fatwood/model/layer.h>
+#include <fatwood/model/libtorch.h>
 
 namespace fatwood {
 

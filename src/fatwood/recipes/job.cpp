@@ -1,6 +1,5 @@
-#include <torch/torch.h>
-
 #include <fatwood/data/fashion_mnist.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/recipes/job.h>
 #include <fatwood/train/image_batches.h>

@@ -1,10 +1,10 @@
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/core/text.h>
 #include <fatwood/engine/engine.h>
 #include <fatwood/io/file.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/recipes/job.h>
 #include <fatwood/recipes/lr_find_run.h>
 #include <fatwood/train/gradients.h>

@@ -6,7 +6,6 @@
 #include <thread>
 
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/core/machine.h>
@@ -14,6 +13,7 @@
 #include <fatwood/core/version.h>
 #include <fatwood/inspect/summary.h>
 #include <fatwood/io/file.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/model/state.h>
 #include <fatwood/recipes/reproduce.h>

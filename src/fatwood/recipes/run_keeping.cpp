@@ -1,4 +1,3 @@
-#include <torch/torch.h>
 #include <torch/version.h>
 
 #include <fatwood/core/error.h>
@@ -6,6 +5,7 @@
 #include <fatwood/engine/engine.h>
 #include <fatwood/io/sha256.h>
 #include <fatwood/kernels/isa.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/recipes/run_keeping.h>
 #include <fatwood/train/resume.h>
 #include <fatwood/train/weights.h>

@@ -1,6 +1,5 @@
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/recipes/train_1cycle.h>
 #include <fatwood/train/metrics.h>
 #include <fatwood/train/norm_check.h>

@@ -4,10 +4,10 @@
 #include <initializer_list>
 
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/engine/engine.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/recipes/train_resume.h>
 #include <fatwood/recipes/train_run.h>

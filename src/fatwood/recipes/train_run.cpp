@@ -1,7 +1,6 @@
 #include <cmath>
 
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 #include <torch/version.h>
 
 #include <fatwood/core/error.h>
@@ -14,6 +13,7 @@
 #include <fatwood/inspect/predictions.h>
 #include <fatwood/inspect/summary.h>
 #include <fatwood/kernels/isa.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/recipes/job.h>
 #include <fatwood/recipes/run_keeping.h>
 #include <fatwood/recipes/train_run.h>

@@ -10,9 +10,9 @@
 namespace fatwood {
 namespace {
 
-constexpr int kMostRows = 14;
-constexpr int kFewestRows = 4;
-constexpr int kFewestColumns = 32;
+constexpr int kMostSweepRows = 14;
+constexpr int kFewestSweepRows = 4;
+constexpr int kFewestSweepColumns = 32;
 
 struct Point {
   double lr, loss;
@@ -32,9 +32,9 @@ std::vector<std::string> lr_find_lines(const LrFindRecord& found, TerminalTraits
     low = std::min(low, found.loss[i]);
     high = std::max(high, found.loss[i]);
   }
-  const int rows = std::min(kMostRows, room.rows - 3);
+  const int rows = std::min(kMostSweepRows, room.rows - 3);
   const int columns = room.columns - kAxisColumns;
-  if (points.size() < 2 || rows < kFewestRows || columns < kFewestColumns) return {};
+  if (points.size() < 2 || rows < kFewestSweepRows || columns < kFewestSweepColumns) return {};
 
   DotCanvas canvas(columns, rows);
   const auto [first, last] = std::minmax_element(

@@ -1,7 +1,6 @@
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
 #include <fatwood/model/layer.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/averaged_weights.h>
 
 namespace fatwood {

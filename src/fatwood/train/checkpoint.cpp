@@ -1,11 +1,11 @@
 #include <map>
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/core/version.h>
 #include <fatwood/model/layer.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/checkpoint.h>
 #include <fatwood/train/weights.h>
 

@@ -1,10 +1,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
 #include <fatwood/core/machine.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/checkpointing.h>
 
 namespace fatwood {

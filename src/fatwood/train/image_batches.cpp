@@ -1,9 +1,8 @@
 #include <algorithm>
 
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
 #include <fatwood/kernels/gather.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/threads.h>
 #include <fatwood/train/epoch_order.h>
 #include <fatwood/train/image_batches.h>

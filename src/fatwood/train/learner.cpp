@@ -2,10 +2,10 @@
 #include <exception>
 
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
 #include <fatwood/core/allocator.h>
 #include <fatwood/core/error.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/learner.h>
 
 namespace fatwood {

@@ -1,9 +1,8 @@
 #include <cmath>
 #include <limits>
 
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/metrics.h>
 
 namespace fatwood {

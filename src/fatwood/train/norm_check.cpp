@@ -1,9 +1,9 @@
 #include <string_view>
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/sequential.h>
 #include <fatwood/train/norm_check.h>
 

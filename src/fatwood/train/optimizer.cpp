@@ -1,10 +1,9 @@
 #include <cmath>
 #include <unordered_map>
 
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
 #include <fatwood/model/layer.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/optimizer.h>
 
 namespace fatwood {

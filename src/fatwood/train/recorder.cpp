@@ -1,8 +1,7 @@
 #include <algorithm>
 #include <utility>
 
-#include <torch/torch.h>
-
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/recorder.h>
 
 namespace fatwood {

@@ -1,5 +1,4 @@
-#include <torch/torch.h>
-
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/seed.h>
 
 namespace fatwood {

@@ -2,10 +2,10 @@
 #include <cmath>
 
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/core/text.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/stopping.h>
 
 namespace fatwood {

@@ -1,6 +1,5 @@
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/transforms.h>
 
 namespace fatwood {

@@ -1,9 +1,8 @@
 #include <array>
 #include <cstring>
 
-#include <torch/torch.h>
-
 #include <fatwood/core/error.h>
+#include <fatwood/model/libtorch.h>
 #include <fatwood/train/weights.h>
 
 namespace fatwood {

@@ -1,8 +1,7 @@
 #include <cstdlib>
 #include <iostream>
 
-#include <torch/torch.h>
-
+#include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 
 int main() {
