@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -58,7 +59,10 @@ int run(int argc, char** argv) {
   const std::int64_t batch = argc > 2 ? std::stoll(argv[2]) : 512;
   const int pairs = argc > 3 ? std::stoi(argv[3]) : 11;
   int channels = 1, height = 28, width = 28;
-  if (argc > 4) std::sscanf(argv[4], "%dx%dx%d", &channels, &height, &width);
+  if (argc > 4) {
+    char by = 0;
+    std::istringstream(argv[4]) >> channels >> by >> height >> by >> width;
+  }
   torch::manual_seed(0);
   Trained engines[2];
   for (Engine engine : {Engine::torch, Engine::fused}) {

@@ -27,6 +27,8 @@ void add_reproduce(CLI::App& app, Action& action);
 void add_diff_runs(CLI::App& app, Action& action);
 void add_verify_resume(CLI::App& app, Action& action);
 
+inline constexpr int kRunsDiffer = 7;  ///< exit code (docs/errors.md)
+
 /// What `--version` prints: fatwood's version, LibTorch's, instruction set, threads.
 std::string version_text();
 

@@ -11,8 +11,6 @@
 namespace fatwood::cli {
 namespace {
 
-constexpr int kDiffer = 7;  // docs/errors.md
-
 struct Runs {
   std::filesystem::path left, right;
 };
@@ -24,7 +22,7 @@ int run(const Runs& runs) {
     std::printf("%s%s: %s\n", difference.file.c_str(), where.c_str(), difference.what.c_str());
   }
   if (differences.empty()) std::printf("equal but for times\n");
-  return differences.empty() ? 0 : kDiffer;
+  return differences.empty() ? 0 : kRunsDiffer;
 }
 
 }  // namespace

@@ -18,7 +18,7 @@
 namespace fatwood::cli {
 namespace {
 
-struct Shown {
+struct SweepShown {
   bool plot = true;
 };
 
@@ -38,7 +38,7 @@ void print_suggestions(const LrFindRecord& record) {
   std::fputs(table.plain().c_str(), stdout);
 }
 
-int run(const LrFindRunOptions& given, const Shown& shown) {
+int run(const LrFindRunOptions& given, const SweepShown& shown) {
   SignalWatcher signals;
   const Terminal terminal(STDERR_FILENO);
   ProgressDisplay progress(terminal);
@@ -83,7 +83,7 @@ int run(const LrFindRunOptions& given, const Shown& shown) {
 
 void add_lr_find(CLI::App& app, Action& action) {
   const auto options = std::make_shared<LrFindRunOptions>();
-  const auto shown = std::make_shared<Shown>();
+  const auto shown = std::make_shared<SweepShown>();
   CLI::App* command = app.add_subcommand(
       "lr-find", "Sweep the learning rate over FashionMNIST and suggest one (docs/lr-find.md)");
   command->option_defaults()->take_last();

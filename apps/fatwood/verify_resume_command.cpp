@@ -13,8 +13,6 @@
 namespace fatwood::cli {
 namespace {
 
-constexpr int kDiffer = 7;  // docs/errors.md
-
 // A first checkpoint soon, and several to choose among.
 constexpr const char* kEveryNth = "10";
 
@@ -57,7 +55,7 @@ int run(VerifyResumeOptions options) {
   } else {
     std::fprintf(stderr, "runs and logs: %s\n", options.folder.c_str());
   }
-  return all ? 0 : kDiffer;
+  return all ? 0 : kRunsDiffer;
 }
 
 }  // namespace

@@ -54,7 +54,7 @@ struct BareBlockImpl : torch::nn::Module {
       id = register_module("id", torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 1)));
   }
   Tensor forward(const Tensor& x) {
-    const Tensor y = b->forward(a->forward(x));
+    Tensor y = b->forward(a->forward(x));
     if (!id) return y;
     const Tensor sum = y + id->forward(stride_ == 2 ? torch::avg_pool2d(x, 2, 2, 0, true) : x);
     return act_ ? torch::leaky_relu(sum, 0.1) - 0.4 : sum;

@@ -104,7 +104,7 @@ class Network {
   Tensor apply_conv(const ConvSpec& spec, const Tensor& x, bool training) {
     const Tensor z = torch::conv2d(x, exact(spec.weight), spec.bias ? exact(*spec.bias) : Tensor(),
                                    spec.stride, spec.ks / 2);
-    const Tensor a = activate(z, spec.activation);
+    Tensor a = activate(z, spec.activation);
     if (!spec.norm) return a;
     return torch::batch_norm(a, exact(spec.norm->weight), exact(spec.norm->bias),
                              exact_running_.at(spec.norm->running_mean),

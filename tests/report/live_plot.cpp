@@ -94,7 +94,7 @@ TEST(LivePlot, divergence_gets_a_logarithmic_axis) {
   // A straight line on that axis: every row of the plot has dots.
   const auto lines = plot.lines({80, 24});
   for (std::size_t i = 1; i + 1 < lines.size(); ++i)
-    EXPECT_NE(lines[i].find("\xE2"), std::string::npos) << lines[i];
+    EXPECT_NE(lines[i].find('\xE2'), std::string::npos) << lines[i];
 }
 
 }  // namespace

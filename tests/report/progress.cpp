@@ -26,7 +26,8 @@ std::vector<std::string> screen_after(const std::string& bytes) {
     const auto byte = static_cast<unsigned char>(bytes[i]);
     if (byte == '\x1b') {
       std::size_t end = bytes.find_first_of("AKJm", i);
-      const int count = std::max(1, std::atoi(bytes.c_str() + i + 2));
+      const int count =
+          std::max(1, static_cast<int>(std::strtol(bytes.c_str() + i + 2, nullptr, 10)));
       if (bytes[end] == 'A') row -= std::min<std::size_t>(row, static_cast<std::size_t>(count));
       if (bytes[end] == 'K' || bytes[end] == 'J') rows[row].resize(column, U' ');
       if (bytes[end] == 'J') rows.resize(row + 1);
@@ -54,7 +55,7 @@ std::vector<std::string> screen_after(const std::string& bytes) {
       if (c < 0x80) {
         text += static_cast<char>(c);
       } else {
-        text += "?";  // every bar character counts one column
+        text += '?';  // every bar character counts one column
       }
     }
     lines.push_back(text);

@@ -66,7 +66,7 @@ std::vector<std::uint8_t> picture(std::int64_t label, Noise& noise) {
         inside = inside && from_middle < (y < 12 || label > 1 ? 26 - y / 6 : 15);
       }
       if (inside)
-        pixels[static_cast<std::size_t>(y * kSide + x)] =
+        pixels[static_cast<std::size_t>(y) * kSide + static_cast<std::size_t>(x)] =
             static_cast<std::uint8_t>(120 + 100 * noise.uniform());
     }
   }

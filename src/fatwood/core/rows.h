@@ -61,6 +61,9 @@ struct BatchRow {
   double elapsed_s = 0;    ///< since the start of the fit
 };
 
+/// Histograms of StatsRow span |x| in [0, kHistogramTop].
+inline constexpr double kHistogramTop = 10;
+
 /// Activation statistics of every layer at one batch.
 struct StatsRow {
   Mode mode = Mode::training;

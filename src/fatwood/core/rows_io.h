@@ -2,6 +2,7 @@
 // between two identical runs stands in an object "timing".
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include <fatwood/core/rows.h>
@@ -9,6 +10,9 @@
 namespace fatwood {
 
 inline constexpr int kRunFormat = 1;
+
+/// A longer line is no row.
+inline constexpr std::size_t kMaxLineBytes = std::size_t{4} << 20;
 
 /// One line of `rows.jsonl`, without the newline. Numbers that are not finite become the strings
 /// "nan", "inf" and "-inf".

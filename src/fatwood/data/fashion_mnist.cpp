@@ -59,6 +59,11 @@ std::optional<fs::path> find_file(const fs::path& folder, const SourceFile& file
   return std::nullopt;
 }
 
+// The same, packed where neither is there: reading that says what is missing.
+fs::path existing_file(const fs::path& folder, const SourceFile& file) {
+  return find_file(folder, file).value_or(folder / packed_name(file));
+}
+
 std::vector<SourceFile> missing_from(const fs::path& folder) {
   std::vector<SourceFile> missing;
   for (const SourceFile& file : kFiles) {
@@ -69,8 +74,8 @@ std::vector<SourceFile> missing_from(const fs::path& folder) {
 
 ImageDataset load_half(const fs::path& folder, const SourceFile& images_file,
                        const SourceFile& labels_file) {
-  const fs::path images_path = find_file(folder, images_file).value();
-  const fs::path labels_path = find_file(folder, labels_file).value();
+  const fs::path images_path = existing_file(folder, images_file);
+  const fs::path labels_path = existing_file(folder, labels_file);
   IdxArray images = read_idx(images_path, 3);
   IdxArray labels = read_idx(labels_path, 1);
   return ImageDataset({.name = "FashionMNIST",

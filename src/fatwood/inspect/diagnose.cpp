@@ -272,7 +272,7 @@ Found learning_rate_too_high(const DiagnosisInput& input) {
     if (!worst || now.loss > worst->loss) worst = now;
     last_step = now.step;
   }
-  if (!first) return std::nullopt;
+  if (!first || !worst) return std::nullopt;
   return Finding{.rule = {},
                  .layer = {},
                  .first_step = first->step,

@@ -125,7 +125,7 @@ class Balancer {
       if (well) return true;
       if (row.iterations == options_.max_iterations || std_ < kConstant) return false;
       if (center) Tensor(knobs.shifted).sub_(mean_);
-      for (Tensor knob : knobs.scaled) {
+      for (const Tensor& knob : knobs.scaled) {
         if (knob.defined()) knob.div_(std_);
       }
       measure(unit);

@@ -149,7 +149,10 @@ Predictions predictions_of(const LayerPtr& model, std::shared_ptr<const ImageDat
                    .callbacks = {std::make_shared<DevicePlacement>(), keep},
                    .device = options.device});
   learner.evaluate();
-  return *keep->last();
+  const std::optional<Predictions>& last = keep->last();
+  if (!last)
+    throw Error(ErrorKind::internal, "predictions_of", "an evaluation left no predictions");
+  return *last;
 }
 
 nlohmann::json to_json(const Predictions& predictions, const ImageDataset& dataset,

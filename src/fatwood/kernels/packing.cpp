@@ -142,10 +142,10 @@ void gather_sums(const ConvShape& conv, const GradientParts& parts, int c, float
   }
   if (parts.channel_lanes) {
     const int width = parts.vectors * parts.lanes;
-    for (int tile = 0; tile * width < padded; ++tile) {
-      const std::int64_t at = (static_cast<std::int64_t>(tile) * conv.c_in + c) * taps * width;
-      for (int k = 0; k < taps; ++k) {
-        float* row = to + static_cast<std::int64_t>(k) * padded + tile * width;
+    for (std::int64_t tile = 0; tile * width < padded; ++tile) {
+      const std::int64_t at = (tile * conv.c_in + c) * taps * width;
+      for (std::int64_t k = 0; k < taps; ++k) {
+        float* row = to + k * padded + tile * width;
         std::copy_n(parts.sums[0] + at + k * width, width, row);
         for (int part = 1; part < parts.parts; ++part) {
           const float* sums = parts.sums[part] + at + k * width;
@@ -157,13 +157,13 @@ void gather_sums(const ConvShape& conv, const GradientParts& parts, int c, float
   }
   for (int o = 0; o < conv.c_out; ++o) {
     const std::int64_t at = (static_cast<std::int64_t>(o) * conv.c_in + c) * taps * parts.lanes;
-    for (int k = 0; k < taps; ++k) {
+    for (std::int64_t k = 0; k < taps; ++k) {
       float sum = 0;
       for (int part = 0; part < parts.parts; ++part) {
         const float* sums = parts.sums[part] + at + k * parts.lanes;
         for (int lane = 0; lane < parts.lanes; ++lane) sum += sums[lane];
       }
-      to[static_cast<std::int64_t>(k) * padded + o] = sum;
+      to[k * padded + o] = sum;
     }
   }
 }

@@ -9,8 +9,8 @@ namespace {
 
 // Sums of a weight gradient that leave the second-level cache between two groups are taken for
 // several groups in one pass, as many as have their values and gradients in that cache together.
-constexpr std::int64_t kManySums = 64 * 1024;  // floats
-constexpr std::int64_t kChunk = 128 * 1024;
+constexpr std::int64_t kManySums = std::int64_t{64} * 1024;  // floats
+constexpr std::int64_t kChunk = std::int64_t{128} * 1024;
 
 std::string text(const ImageShape& shape) {
   return "(" + std::to_string(shape.channels) + ", " + std::to_string(shape.height) + ", " +

@@ -160,7 +160,7 @@ void winograd_taps(const float* const* sums, int parts, int inputs, int outputs,
         }
       }
     }
-    for (int ky = 0; ky < 3; ++ky) {
+    for (std::int64_t ky = 0; ky < 3; ++ky) {
       for (int kx = 0; kx < 3; ++kx) {
         float* to = taps + (ky * 3 + kx) * outputs + o;
         for (int j = 0; j < kChunk; ++j) {

@@ -28,7 +28,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kRecord = "reproduce.json";
 
-[[noreturn]] void refuse(const std::string& what) {
+[[noreturn]] void refuse_page(const std::string& what) {
   throw Error(ErrorKind::usage, "reproduce", what);
 }
 
@@ -81,7 +81,7 @@ class Reproducer {
 
   ReproduceResult run() {
     if (options_.seeds < 1)
-      refuse("--seeds " + std::to_string(options_.seeds) + ", wanted 1 or more");
+      refuse_page("--seeds " + std::to_string(options_.seeds) + ", wanted 1 or more");
     check(train_options("cnn", options_.seed));
     choose_device(options_.device);
     open_folder();
@@ -122,10 +122,10 @@ class Reproducer {
     }
     try {
       if (fs::exists(folder_) && !fs::is_directory(folder_))
-        refuse(folder_.string() + ": is not a folder");
+        refuse_page(folder_.string() + ": is not a folder");
       if (fs::exists(folder_) && !fs::is_empty(folder_) && !fs::exists(folder_ / kRecord))
-        refuse(folder_.string() +
-               ": holds other files, wanted a new folder or one that reproduce began");
+        refuse_page(folder_.string() +
+                    ": holds other files, wanted a new folder or one that reproduce began");
       fs::create_directories(folder_);
     } catch (const fs::filesystem_error& error) {
       throw Error(ErrorKind::io, "reproduce", folder_.string() + ": " + error.code().message());
@@ -144,9 +144,9 @@ class Reproducer {
     for (const auto& [name, value] : wanted.items()) {
       if (name == "data" || name == "threads" || !args["options"].contains(name)) continue;
       if (args["options"][name] != value) {
-        refuse(train.output.string() + ": holds a run with --" + name + " " +
-               args["options"][name].dump() + ", wanted " + value.dump() +
-               "; choose another --output");
+        refuse_page(train.output.string() + ": holds a run with --" + name + " " +
+                    args["options"][name].dump() + ", wanted " + value.dump() +
+                    "; choose another --output");
       }
     }
     return read_run(train.output).status() == status;

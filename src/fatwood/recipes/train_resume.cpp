@@ -82,9 +82,9 @@ TrainRunOptions resume_options(const TrainRunOptions& given, const std::set<std:
     }
   }
   TrainRunOptions options = train_options_from_json(merged);
-  options.output = run;
+  options.output = std::move(run);
   options.resume = true;
-  options.resume_from = checkpoint;
+  options.resume_from = std::move(checkpoint);
   return options;
 }
 

@@ -91,7 +91,7 @@ class Child {
 // Training batches in a run's rows; those that were appended since the last look.
 class BatchCounter {
  public:
-  explicit BatchCounter(fs::path run) : path_(std::move(run) / "rows.jsonl") {}
+  explicit BatchCounter(const fs::path& run) : path_(run / "rows.jsonl") {}
 
   std::int64_t count() {
     std::error_code error;

@@ -84,7 +84,7 @@ std::vector<std::string> with_vertical_axis(const DotCanvas& canvas, double high
 std::string horizontal_axis(const std::string& left, const std::string& middle,
                             const std::string& right, int columns, TerminalTraits traits) {
   std::string axis = std::string(kAxisColumns, ' ') + left;
-  const auto width = static_cast<std::size_t>(columns + kAxisColumns);
+  const auto width = static_cast<std::size_t>(columns) + kAxisColumns;
   const std::size_t at = std::max((width - middle.size()) / 2, axis.size() + 1);
   axis += std::string(at - axis.size(), ' ') + middle;
   const std::size_t end = std::max(width, axis.size() + 1 + right.size());

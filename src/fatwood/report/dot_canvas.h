@@ -33,10 +33,12 @@ class DotCanvas {
   };
 
   Cell& cell(int column, int row) {
-    return cells_[static_cast<std::size_t>(row * columns_ + column)];
+    return cells_[static_cast<std::size_t>(row) * static_cast<std::size_t>(columns_) +
+                  static_cast<std::size_t>(column)];
   }
   const Cell& cell(int column, int row) const {
-    return cells_[static_cast<std::size_t>(row * columns_ + column)];
+    return cells_[static_cast<std::size_t>(row) * static_cast<std::size_t>(columns_) +
+                  static_cast<std::size_t>(column)];
   }
   Tint tint_at(int column, int row) const;
   std::string character(int column, int row, bool unicode) const;

@@ -7,7 +7,6 @@
 namespace fatwood {
 namespace {
 
-constexpr double kHistogramTop = 10;
 constexpr std::size_t kMaxColumns = 60;  // of a heat map: each is a rectangle per bin
 
 std::size_t layer_count(const RunRecord& run) {

@@ -221,7 +221,7 @@ void ProgressDisplay::draw(double time) {
   const std::vector<std::string> drawing = lines(time);
   for (std::size_t i = 0; i < drawing.size(); ++i) {
     text += drawing[i] + "\x1b[K";
-    if (i + 1 < drawing.size()) text += "\n";
+    if (i + 1 < drawing.size()) text += '\n';
   }
   text += "\x1b[J";
   terminal_.write(text);

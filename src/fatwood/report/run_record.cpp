@@ -16,7 +16,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kMaxRowsBytes = std::uint64_t{512} << 20;
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{64} << 20;
-constexpr std::size_t kMaxLineBytes = std::size_t{4} << 20;
 constexpr std::int64_t kMaxCount = std::int64_t{1} << 50;  // steps, epochs: exact as a double
 constexpr std::size_t kMaxLineRemarks = 5;
 constexpr std::size_t kMaxClasses = 1000;

@@ -13,8 +13,6 @@
 namespace fatwood {
 namespace {
 
-constexpr double kHistogramTop = 10;  // of activation histograms
-
 constexpr std::array<std::uint32_t, 256> make_crc_table() {
   std::array<std::uint32_t, 256> table{};
   for (std::uint32_t i = 0; i < 256; ++i) {

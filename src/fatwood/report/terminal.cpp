@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <sys/ioctl.h>
@@ -30,7 +31,9 @@ bool locale_speaks_utf8() {
 
 // 0 when the variable holds no sensible size.
 int environment_size(const char* name) {
-  const int value = std::atoi(environment(name).c_str());
+  const std::string text = environment(name);
+  int value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
   return value >= 1 && value <= 10000 ? value : 0;
 }
 

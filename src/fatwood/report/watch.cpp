@@ -13,7 +13,6 @@ namespace fatwood {
 namespace {
 
 constexpr std::size_t kChunk = std::size_t{1} << 20;
-constexpr std::size_t kMaxLineBytes = std::size_t{4} << 20;
 
 // Passes rows on, and remembers whether the last one was the end.
 class EndSpotter : public RowSink {

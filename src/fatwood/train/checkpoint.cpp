@@ -99,7 +99,7 @@ NamedTensors tensors_under(const CheckpointFile& file, const std::string& prefix
 
 void load_gradients(const NamedTensors& saved, Run& run) {
   std::map<std::string, Tensor> gradients(saved.begin(), saved.end());
-  for (auto [name, parameter] : named_parameters(*run.model)) {
+  for (const auto& [name, parameter] : named_parameters(*run.model)) {
     const auto found = gradients.find(name);
     if (found == gradients.end()) {
       parameter.mutable_grad() = Tensor();

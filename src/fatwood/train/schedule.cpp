@@ -82,8 +82,8 @@ class StepDecay : public Schedule {
  public:
   StepDecay(std::int64_t step_size, double gamma) : step_size_(step_size), gamma_(gamma) {}
   double lr(std::int64_t step, double base_lr) const override {
-    const auto drops = static_cast<double>(step / step_size_);
-    return base_lr * std::pow(gamma_, drops);
+    const std::int64_t drops = step / step_size_;
+    return base_lr * std::pow(gamma_, static_cast<double>(drops));
   }
 
  private:
