@@ -58,6 +58,12 @@ void add_machine_options(CLI::App& command, TrainRunOptions& o) {
                   "torch, or fused: fatwood's own kernels where they know the layers (CPU)")
       ->capture_default_str()
       ->group(machine);
+  command
+      .add_option("--amp", o.amp,
+                  "none, or bf16: activations, their gradients and products in bf16 (--engine "
+                  "fused)")
+      ->capture_default_str()
+      ->group(machine);
   command.add_option("--device", o.device, "auto, cpu or cuda")
       ->capture_default_str()
       ->group(machine);

@@ -24,6 +24,7 @@ struct SummaryOptions {
   bool compat = false;
   bool shapes = false;
   bool plan = false;
+  std::string amp = "none";
 };
 
 // "1x28x28" → {1, 28, 28}
@@ -49,10 +50,10 @@ std::vector<std::int64_t> parse_shape(const std::string& text) {
 }
 
 /// Who runs each layer under `--engine fused`, and with what or why.
-std::string plan_table(Layer& model, const Tensor& batch) {
+std::string plan_table(Layer& model, const Tensor& batch, kernels::Precision precision) {
   TextTable table({{"Layer"}, {"Type"}, {"Runs on"}, {"With, or why"}});
   const std::string isa(kernels::name_of(kernels::default_isa()));
-  for (const PlanRow& row : describe_plan(model, batch)) {
+  for (const PlanRow& row : describe_plan(model, batch, kernels::default_isa(), precision)) {
     table.add({row.name, row.kind, row.fused ? "kernels, " + isa : "LibTorch",
                row.fused ? row.kernels : row.reason});
   }
@@ -65,11 +66,12 @@ int run(const SummaryOptions& options) {
     throw Error(ErrorKind::usage, "summary",
                 "--batch-size " + std::to_string(options.batch_size) + ", wanted 1 or more");
   }
+  const kernels::Precision precision = precision_named(options.amp, Engine::fused);
   const LayerPtr model = build_model(
       options.model, {.c_in = shape[0], .n_outputs = options.num_classes, .nfs = options.nfs});
   shape.insert(shape.begin(), options.batch_size);
   if (options.plan) {
-    std::fputs(plan_table(*model, torch::zeros(shape)).c_str(), stdout);
+    std::fputs(plan_table(*model, torch::zeros(shape), precision).c_str(), stdout);
     return 0;
   }
   const Summary summary = summarize(*model, torch::zeros(shape));
@@ -96,9 +98,14 @@ void add_summary(CLI::App& app, Action& action) {
   auto* compat = command->add_flag("--compat", o.compat, "The page's columns, with its MFlops");
   auto* shapes = command->add_flag("--shapes", o.shapes, "The page's columns without MFlops")
                      ->excludes(compat);
-  command->add_flag("--plan", o.plan, "What runs each layer under train --engine fused, and why")
-      ->excludes(compat)
-      ->excludes(shapes);
+  auto* plan =
+      command
+          ->add_flag("--plan", o.plan, "What runs each layer under train --engine fused, and why")
+          ->excludes(compat)
+          ->excludes(shapes);
+  command->add_option("--amp", o.amp, "With --plan: none or bf16, as train's")
+      ->capture_default_str()
+      ->needs(plan);
   command->callback([options, &action] { action = [options] { return run(*options); }; });
 }
 

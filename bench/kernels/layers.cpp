@@ -4,6 +4,7 @@
 //
 //     bench_layers [instruction set]
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -50,15 +51,69 @@ Buffer<float> filled(std::int64_t n) {
   return buffer;
 }
 
+/// The same in bf16, two to a float.
+Buffer<float> filled_pairs(std::int64_t n) {
+  Buffer<float> buffer = filled(n);
+  for (std::size_t i = 0; i < buffer.size(); ++i) {
+    auto bits = std::bit_cast<std::uint32_t>(buffer[i]) & 0xffff0000;
+    buffer[i] = std::bit_cast<float>(bits | bits >> 16);
+  }
+  return buffer;
+}
+
 /// One layer's kernels, timed; NaN where a kernel does not serve the layer.
 struct Timing {
   ConvShape shape;
   double flops = 0;
   double forward_s = NAN, gradient_s = NAN, channels_s = NAN, images_s = NAN;
   double winograd_forward_s = NAN, winograd_gradient_s = NAN, winograd_weights_s = NAN;
+  double bf16_forward_s = NAN, bf16_gradient_s = NAN, bf16_weights_s = NAN;
 };
 
-Timing measure(const KernelTable& table, int lanes, const ConvShape& c) {
+/// In bf16, where `forward` and `parts` are the f32 jobs. Turning gradients and splitting inputs,
+/// which only weight gradients need, count as part of them.
+void measure_bf16(const LayerKernels& kernels, int lanes, Correlate forward,
+                  std::vector<Correlate> parts, Timing& timing) {
+  const ConvShape& c = timing.shape;
+  const Axis y = c.y();
+  const Axis x = c.x();
+  const std::int64_t in_plane = static_cast<std::int64_t>(c.height) * c.width * lanes;
+  const std::int64_t out_plane = static_cast<std::int64_t>(y.count) * x.count * lanes;
+  const int padded = round_up(c.c_out, lanes);
+  const int inputs = round_up(c.c_in, 2);
+  const auto in = filled_pairs(in_plane * inputs / 2);
+  const auto split = filled_pairs(in_plane * inputs / 2);
+  const auto out = filled_pairs(out_plane * round_up(c.c_out, 2) / 2);
+  const auto turned = filled_pairs(out_plane * padded / 2);
+  const auto weights =
+      filled_pairs(static_cast<std::int64_t>(padded + lanes) * (inputs + lanes) * c.taps());
+  const auto sums = filled(static_cast<std::int64_t>(padded) * inputs * c.taps());
+  const auto border_sums = filled(static_cast<std::int64_t>(padded) * c.border_classes());
+  forward.in = in.data();
+  forward.out = out.data();
+  forward.weights = weights.data();
+  timing.bf16_forward_s = fastest_s([&] { kernels.correlate(forward); });
+  for (Correlate& part : parts) {
+    part.in = out.data();
+    part.activation = in.data();
+    part.out = split.data();
+    part.weights = weights.data();
+  }
+  timing.bf16_gradient_s = fastest_s([&] {
+    for (const Correlate& part : parts) kernels.correlate(part);
+  });
+  WeightGradient job{y, x, c.c_in, c.c_out, split.data(), turned.data(), sums.data(), 1};
+  const int vectors = padded / lanes;
+  job.vectors = vectors % 4 == 0 ? 4 : vectors % 2 == 0 ? 2 : 1;
+  timing.bf16_weights_s = fastest_s([&] {
+    kernels.split_channels(in.data(), c.c_in, std::int64_t{c.height} * c.width, split.data());
+    kernels.turn_gradient(y, x, c.c_out, out.data(), turned.data(), border_sums.data());
+    (c.c_out > lanes / 2 ? kernels.weight_gradient_channel_lanes
+                         : kernels.weight_gradient_few_channels)(job);
+  });
+}
+
+Timing measure(const LayerKernels& table, const LayerKernels& bf16, int lanes, const ConvShape& c) {
   Timing timing{c};
   const Axis y = c.y();
   const Axis x = c.x();
@@ -71,7 +126,8 @@ Timing measure(const KernelTable& table, int lanes, const ConvShape& c) {
   const auto turned = filled(out_plane * padded);
   const auto packed = filled(packed_weights_size(c, block));
   const auto bias = filled(bias_table_size(c, block));
-  const auto stats = filled(static_cast<std::int64_t>(std::max(c.c_out, c.c_in)) * 3 * lanes);
+  const auto stats =
+      filled(static_cast<std::int64_t>(round_up(std::max(c.c_out, c.c_in), 2)) * 3 * lanes);
   const auto coefficients = filled(std::int64_t{4} * round_up(c.c_in, lanes));
   const auto border_sums = filled(static_cast<std::int64_t>(padded) * c.border_classes());
   const auto gradient = filled(in_plane * c.c_in);
@@ -133,7 +189,8 @@ Timing measure(const KernelTable& table, int lanes, const ConvShape& c) {
   const auto image_sums = filled(c.weights() * lanes);
   job.sums = image_sums.data();
   job.grad = out.data();
-  timing.images_s = fastest_s([&] { table.weight_gradient_image_lanes(job); });
+  timing.images_s = fastest_s([&] { table.weight_gradient_few_channels(job); });
+  measure_bf16(bf16, lanes, forward, parts, timing);
   if (!winograd_pays(c)) return timing;
 
   const auto scratch = filled(std::max(winograd_scratch_size(c.c_in, c.c_out, block / 2, lanes),
@@ -175,7 +232,10 @@ constexpr Column kColumns[] = {{"forward", &Timing::forward_s},
                                {"weight gradient, image lanes", &Timing::images_s},
                                {"Winograd forward", &Timing::winograd_forward_s},
                                {"Winograd input gradient", &Timing::winograd_gradient_s},
-                               {"Winograd weight gradient", &Timing::winograd_weights_s}};
+                               {"Winograd weight gradient", &Timing::winograd_weights_s},
+                               {"bf16 forward", &Timing::bf16_forward_s},
+                               {"bf16 input gradient", &Timing::bf16_gradient_s},
+                               {"bf16 weight gradient", &Timing::bf16_weights_s}};
 
 std::string layer_text(const ConvShape& c) {
   return std::to_string(c.c_in) + " → " + std::to_string(c.c_out) + ", " + std::to_string(c.ks) +
@@ -222,10 +282,13 @@ int run(int argc, char** argv) {
   for (int i = 0; i < 6; ++i) {
     const int ks = i == 0 ? 5 : 3;
     const int stride = i == 0 ? 1 : 2;
-    timings.push_back(measure(table, lanes, {nfs[i], nfs[i + 1], ks, stride, size, size}));
-    if (stride > 1)
-      timings.push_back(measure(table, lanes, {nfs[i], nfs[i + 1], ks, 1, size, size}));
-    timings.push_back(measure(table, lanes, {nfs[i + 1], nfs[i + 1], ks, stride, size, size}));
+    const auto add = [&](const ConvShape& shape) {
+      timings.push_back(
+          measure(table.layers, layer_kernels_for(isa, Precision::bf16), lanes, shape));
+    };
+    add({nfs[i], nfs[i + 1], ks, stride, size, size});
+    if (stride > 1) add({nfs[i], nfs[i + 1], ks, 1, size, size});
+    add({nfs[i + 1], nfs[i + 1], ks, stride, size, size});
     size = (size + stride - 1) / stride;
   }
   print(std::string(name_of(isa)), peak, timings);

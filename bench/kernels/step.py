@@ -1,7 +1,7 @@
 """A whole training step (forward, loss, backward, AdamW) of the page's networks: fatwood's stretch
 beside PyTorch, alternating in one process. Checks gradients from one equal state first.
 
-usage: step.py LIBRARY [--kinds conv,residual,double] [--compile] [--rounds 12] [--batch 512]
+usage: step.py LIBRARY [--kinds conv,residual,double] [--compile] [--no-peers] [--rounds 12] [--batch 512]
 """
 import argparse
 import copy
@@ -77,8 +77,8 @@ KINDS = {"conv": (0, Conv), "residual": (1, Residual), "double": (2, Double)}
 
 
 class Ours:
-    def __init__(self, lib, kind, batch, threads, model):
-        self.lib, self.net = lib, ctypes.c_void_p(lib.network_new(kind, batch, threads))
+    def __init__(self, lib, kind, batch, threads, model, bf16=False):
+        self.lib, self.net = lib, ctypes.c_void_p(lib.network_new(kind, batch, threads, bf16))
         self.size = lib.network_size(self.net)
         view = lambda p: np.ctypeslib.as_array(ctypes.cast(p, ctypes.POINTER(ctypes.c_float)), (self.size,))
         self.params, self.grads = view(lib.network_params(self.net)), view(lib.network_grads(self.net))
@@ -97,23 +97,26 @@ def worst_gradient_error(grads, exact):
                for g, e in zip(grads, exact))
 
 
-def check(ours, model, x, y):
+def check(contestants, model, x, y):
     exact = copy.deepcopy(model).double()
     F.cross_entropy(exact(x.double()), y).backward()
     wanted = [p.grad for p in exact.params()]
     errors = {}
-    for name, m in (("nchw", copy.deepcopy(model)),
-                    ("nhwc", copy.deepcopy(model).to(memory_format=torch.channels_last))):
-        m.zero_grad()
-        F.cross_entropy(m(x), y).backward()
+    for name, layout, bf16 in (("nchw", torch.contiguous_format, False), ("nhwc", torch.channels_last, False),
+                               ("nhwc bf16", torch.channels_last, True)):
+        m = copy.deepcopy(model).to(memory_format=layout)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = F.cross_entropy(m(x), y)
+        loss.backward()
         errors[name] = worst_gradient_error([p.grad for p in m.params()], wanted)
-    ours.step(x, y, 0)
-    grads, at = [], 0
-    flat = torch.from_numpy(ours.grads)
-    for p in model.params():
-        grads.append(flat[at:at + p.numel()].view_as(p))
-        at += p.numel()
-    errors["ours"] = worst_gradient_error(grads, wanted)
+    for name, ours in contestants.items():
+        ours.step(x, y, 0)
+        grads, at = [], 0
+        flat = torch.from_numpy(ours.grads)
+        for p in model.params():
+            grads.append(flat[at:at + p.numel()].view_as(p))
+            at += p.numel()
+        errors[name] = worst_gradient_error(grads, wanted)
     print("  worst gradient error against f64: " + ", ".join(f"{k} {v:.1e}" for k, v in errors.items()))
 
 
@@ -122,6 +125,7 @@ def main():
     parser.add_argument("library")
     parser.add_argument("--kinds", default="conv,residual,double")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--threads", type=int, default=2)
@@ -141,8 +145,10 @@ def main():
         torch.manual_seed(0)
         model = Net(block)
         x, y = torch.randn(args.batch, 1, 28, 28), torch.randint(0, 10, (args.batch,))
-        ours = Ours(lib, kind, args.batch, args.threads, model)
-        print(f"{name}: {ours.size} parameters, {lib.network_bytes(ours.net) / 2**20:.0f} MiB")
+        ours = {f"fatwood{text}": Ours(lib, kind, args.batch, args.threads, model, bf16)
+                for text, bf16 in (("", False), (" bf16", True))}
+        mebibytes = " and ".join(f"{lib.network_bytes(o.net) / 2**20:.0f}" for o in ours.values())
+        print(f"{name}: {ours['fatwood'].size} parameters, {mebibytes} MiB")
         check(ours, model, x, y)
 
         def eager(layout, compiled=False):
@@ -157,13 +163,17 @@ def main():
                 o.step()
             return step
 
-        phases = []
+        phases = {name: [] for name in ours}
 
-        def fused():
-            ours.step(x, y, 1e-3)
-            phases.append(list(ours.seconds))
+        def fused(contestant):
+            def step():
+                ours[contestant].step(x, y, 1e-3)
+                phases[contestant].append(list(ours[contestant].seconds))
+            return step
 
-        steps = {"fatwood": fused, "eager nhwc": eager(torch.channels_last)}
+        steps = {name: fused(name) for name in ours}
+        if args.peers:
+            steps["eager nhwc"] = eager(torch.channels_last)
         if args.compile:
             steps["compile nhwc"] = eager(torch.channels_last, True)
         for step in steps.values():
@@ -172,15 +182,17 @@ def main():
         for _ in range(args.rounds):
             for k, step in steps.items():
                 step()
-                for _ in range(8 if k == "fatwood" else 3):
+                for _ in range(8 if k in ours else 3):
                     begin = time.perf_counter()
                     step()
                     times[k].append(1e3 * (time.perf_counter() - begin))
         for k, v in times.items():
             print(f"  {k:14s} min {min(v):7.2f}  median {statistics.median(v):7.2f} ms"
                   f"   / fatwood {min(v) / min(times['fatwood']):.2f} {statistics.median(v) / statistics.median(times['fatwood']):.2f}")
-        p = 1e3 * np.array(phases)
-        print("  phases (forward, loss, backward, optimiser): min", p.min(0).round(2), "median", np.median(p, 0).round(2))
+        for k, seconds in phases.items():
+            p = 1e3 * np.array(seconds)
+            print(f"  phases of {k} (forward, loss, backward, optimiser): min", p.min(0).round(2),
+                  "median", np.median(p, 0).round(2))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ struct Network {
   std::unique_ptr<Stretch> stretch;
   std::int64_t step = 0;
 
-  Network(int kind, int batch_, int threads_) : batch(batch_), threads(threads_) {
+  Network(int kind, int batch_, int threads_, Precision precision)
+      : batch(batch_), threads(threads_) {
     const int nfs[] = {1, 8, 16, 32, 64, 128, 10};
     std::vector<LayerSpec> layers;
     for (int i = 0; i < 6; ++i) {
@@ -72,6 +73,7 @@ struct Network {
     options.batch = batch;
     options.input = {1, 28, 28};
     options.threads = threads;
+    options.precision = precision;
     stretch = std::make_unique<Stretch>(layers, options);
     logits.resize(static_cast<std::size_t>(batch) * 10);
     grad_logits.resize(logits.size());
@@ -156,8 +158,9 @@ struct Network {
 using fatwood::kernels::Network;
 
 extern "C" {
-void* network_new(int kind, int batch, int threads) {
-  return new Network(kind, batch, threads);
+void* network_new(int kind, int batch, int threads, int bf16) {
+  using fatwood::kernels::Precision;
+  return new Network(kind, batch, threads, bf16 != 0 ? Precision::bf16 : Precision::f32);
 }
 void network_free(void* network) {
   delete static_cast<Network*>(network);

@@ -16,6 +16,7 @@ TUNED = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1
 
 CONTESTANTS = {
     "fused": "fatwood, fused kernels",
+    "fused-bf16": "fatwood, fused kernels, bf16",
     "torch": "fatwood over LibTorch's operators",
     "bare": "LibTorch from C++, channels-last",
     "eager": "PyTorch eager",

@@ -1,6 +1,7 @@
 // One contestant of bench/run.py: builds a network and trains it on one random batch, a number of
 // steps at each line of its input. LibTorch alone ("bare": plain modules, channels-last, the fused
-// AdamW operator), fatwood over LibTorch's operators ("torch"), fatwood's own kernels ("fused").
+// AdamW operator), fatwood over LibTorch's operators ("torch"), fatwood's own kernels ("fused",
+// "fused-bf16").
 //
 //     bench_worker CONTESTANT NETWORK BATCH CHANNELS SIZE FEATURES      FEATURES: 8,16,32,64,128
 //
@@ -108,10 +109,10 @@ int run(const std::string& contestant, const std::string& name, std::int64_t bat
     features.push_back(std::stoll(feature));
   if (contestant != "bare") keep_freed_memory();
   torch::manual_seed(0);
-  const auto layout =
-      contestant == "fused" ? torch::MemoryFormat::Contiguous : torch::MemoryFormat::ChannelsLast;
+  const bool fused = contestant.starts_with("fused");
+  const auto layout = fused ? torch::MemoryFormat::Contiguous : torch::MemoryFormat::ChannelsLast;
   Tensor x = torch::randn({batch, channels, size, size});
-  if (contestant != "fused") {
+  if (!fused) {
     // With one channel contiguous() would keep strides that lead to the slower way.
     x = torch::empty_strided(x.sizes(), {channels * size * size, 1, size * channels, channels})
             .copy_(x);
@@ -134,7 +135,9 @@ int run(const std::string& contestant, const std::string& name, std::int64_t bat
     const LayerPtr model = build_model(
         names.at(name),
         {.c_in = channels, .nfs = name == "resnet18" ? std::vector<std::int64_t>{} : features});
-    use_engine(*model, engine_named(contestant));
+    use_engine(*model, fused ? Engine::fused : engine_named(contestant), kernels::default_isa(),
+               KernelChoice::table,
+               contestant == "fused-bf16" ? kernels::Precision::bf16 : kernels::Precision::f32);
     module = model;
     forward = [model, x] { return model->forward(x); };
   }

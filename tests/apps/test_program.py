@@ -76,6 +76,23 @@ def test_summary_plan_says_what_runs_each_layer_and_why():
     assert "| LibTorch | LibTorch is faster: a batch of 1 fills" in alone
 
 
+def test_summary_plan_says_what_runs_in_bf16_and_what_stays_f32():
+    lines = fatwood("summary", "--model", "residual_cnn", "--plan", "--amp", "bf16").stdout.splitlines()
+    assert len(lines) == 8 and all("| bf16: conv " in line for line in lines[2:])
+    lines = fatwood("summary", "--model", "resnet18", "--plan", "--amp", "bf16").stdout.splitlines()
+    assert all("| f32, having no bf16 kernels: " in line for line in lines[2:])
+
+
+def test_bf16_is_trained_with_recorded_and_refused_where_no_kernels_have_it(tiny_mnist, tmp_path):
+    small = ["--model", "cnn", "--epochs", 1, "--batch-size", 32, "--data", tiny_mnist]
+    run = tmp_path / "run"
+    assert fatwood("train", *small, "--engine", "fused", "--amp", "bf16", "--output", run).returncode == 0
+    assert json.loads((run / "args.json").read_text())["options"]["amp"] == "bf16"
+    refused(fatwood("train", *small, "--amp", "bf16", "--output", tmp_path / "torch"), 2, "--amp bf16", "--engine torch", "--engine fused")
+    refused(fatwood("train", *small, "--engine", "fused", "--amp", "fp16"), 2, "--amp", "fp16", "none or bf16")
+    assert not (tmp_path / "torch").exists()
+
+
 @pytest.mark.parametrize("engine", ["torch", "fused"])
 def test_a_last_batch_that_no_norm_can_take_is_refused_before_the_first_epoch(engine, tiny_mnist, tmp_path):
     run = tmp_path / "run"

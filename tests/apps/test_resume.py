@@ -78,6 +78,7 @@ def same(left, right):
 CASES = {
     "torch": [],
     "fused": ["--engine", "fused"],
+    "bf16": ["--engine", "fused", "--amp", "bf16"],
     "sgd with averaged weights": ["--opt", "sgd", "--sched", "cosine", "--warmup-epochs", "0.5", "--lr", "0.05", "--model-ema-decay", "0.9"],
     "accumulation and clipping": ["--engine", "fused", "--grad-accum-steps", "4", "--clip-grad", "1", "--no-decay-norms"],
     "early stopping": ["--epochs", "8", "--patience", "0", "--lr", "1e-9"],

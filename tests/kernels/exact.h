@@ -33,8 +33,8 @@ inline ref::Tensor exact(const float* p, int n, int c, int h, int w) {
 
 /// Largest difference over the largest entry. Some gradients are zero but for rounding (a bias
 /// before a norm), hence the floor; where values matter, the largest is around 1 and above.
-inline double error(const float* found, const ref::Vector& wanted) {
-  double largest = 1;
+inline double error(const float* found, const ref::Vector& wanted, double floor = 1) {
+  double largest = floor;
   double difference = 0;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     largest = std::max(largest, std::abs(wanted[i]));
@@ -42,6 +42,31 @@ inline double error(const float* found, const ref::Vector& wanted) {
     difference = std::isnan(d) ? INFINITY : std::max(difference, d);
   }
   return difference / largest;
+}
+
+/// What the largest difference may be, over the largest entry.
+struct Tolerance {
+  double gradient = 0;
+  double output = 2e-5;
+  double running = 1e-5;
+  /// Whether gradients that are sums over all pixels, and may be zero but for rounding, are held to
+  /// what random signs would leave of their terms.
+  bool sums_by_terms = false;
+};
+
+/// √Σg² of the channel where it is largest.
+inline double size_of_terms(const ref::Tensor& grad) {
+  double largest = 0;
+  for (int c = 0; c < grad.c; ++c) {
+    double sum = 0;
+    for (int n = 0; n < grad.n; ++n) {
+      for (int y = 0; y < grad.h; ++y) {
+        for (int x = 0; x < grad.w; ++x) sum += grad.at(n, c, y, x) * grad.at(n, c, y, x);
+      }
+    }
+    largest = std::max(largest, std::sqrt(sum));
+  }
+  return largest;
 }
 
 /// Rounding may put a value this close to an activation's corner, or to another value of its
@@ -83,8 +108,8 @@ struct ExactLayer {
   virtual ~ExactLayer() = default;
   virtual ref::Tensor forward(const ref::Tensor& input, Mode mode) = 0;
   /// Compares with the gradients that the stretch wrote; returns the input's gradient.
-  virtual ref::Tensor backward(const ref::Tensor& grad, Mode mode, double tolerance) = 0;
-  virtual void expect_running() const = 0;
+  virtual ref::Tensor backward(const ref::Tensor& grad, Mode mode, const Tolerance& tolerance) = 0;
+  virtual void expect_running(double tolerance) const = 0;
 
  protected:
   ref::Tensor activate(const ref::Tensor& x, double slope, double subtract) {
@@ -124,30 +149,38 @@ struct ExactConv : ExactLayer {
     return y;
   }
 
-  ref::Tensor backward(const ref::Tensor& grad_out, Mode mode, double tolerance) override {
+  ref::Tensor backward(const ref::Tensor& grad_out, Mode mode,
+                       const Tolerance& tolerance) override {
     ref::Tensor grad = grad_out;
     if (spec.norm) {
       const auto g = mode == Mode::train ? ref::batch_norm_train_gradient(grad, a, norm)
                                          : ref::batch_norm_eval_gradient(grad, a, norm);
-      EXPECT_LT(error(spec.norm->weight.grad, g.weight), tolerance) << "norm weight";
-      EXPECT_LT(error(spec.norm->bias.grad, g.bias), tolerance) << "norm bias";
+      EXPECT_LT(error(spec.norm->weight.grad, g.weight), tolerance.gradient) << "norm weight";
+      EXPECT_LT(error(spec.norm->bias.grad, g.bias, floor(tolerance, grad)), tolerance.gradient)
+          << "norm bias";
       grad = g.x;
     }
     grad = ref::activate_gradient(grad, z, spec.activation.slope);
     EXPECT_LT(
         error(spec.weight.grad, ref::conv2d_weight_gradient(grad, weight, x, spec.stride).values),
-        tolerance)
+        tolerance.gradient)
         << "weight";
     if (spec.bias) {
-      EXPECT_LT(error(spec.bias->grad, ref::conv2d_bias_gradient(grad)), tolerance) << "bias";
+      EXPECT_LT(error(spec.bias->grad, ref::conv2d_bias_gradient(grad), floor(tolerance, grad)),
+                tolerance.gradient)
+          << "bias";
     }
     return ref::conv2d_input_gradient(grad, weight, x, spec.stride);
   }
 
-  void expect_running() const override {
+  static double floor(const Tolerance& tolerance, const ref::Tensor& grad) {
+    return tolerance.sums_by_terms ? std::max(1.0, size_of_terms(grad)) : 1.0;
+  }
+
+  void expect_running(double tolerance) const override {
     if (!spec.norm) return;
-    EXPECT_LT(error(spec.norm->running_mean, norm.running_mean), 1e-5);
-    EXPECT_LT(error(spec.norm->running_var, norm.running_var), 1e-5);
+    EXPECT_LT(error(spec.norm->running_mean, norm.running_mean), tolerance);
+    EXPECT_LT(error(spec.norm->running_var, norm.running_var), tolerance);
   }
 };
 
@@ -159,12 +192,12 @@ struct ExactDouble : ExactLayer {
   ref::Tensor forward(const ref::Tensor& x, Mode mode) override {
     return through(b, through(a, x, mode), mode);
   }
-  ref::Tensor backward(const ref::Tensor& grad, Mode mode, double tolerance) override {
+  ref::Tensor backward(const ref::Tensor& grad, Mode mode, const Tolerance& tolerance) override {
     return a.backward(b.backward(grad, mode, tolerance), mode, tolerance);
   }
-  void expect_running() const override {
-    a.expect_running();
-    b.expect_running();
+  void expect_running(double tolerance) const override {
+    a.expect_running(tolerance);
+    b.expect_running(tolerance);
   }
 };
 
@@ -189,23 +222,24 @@ struct ExactResidual : ExactLayer {
     return activate(sum, spec.activation.slope, spec.activation.subtract);
   }
 
-  ref::Tensor backward(const ref::Tensor& grad_out, Mode mode, double tolerance) override {
+  ref::Tensor backward(const ref::Tensor& grad_out, Mode mode,
+                       const Tolerance& tolerance) override {
     const ref::Tensor grad = ref::activate_gradient(grad_out, sum, spec.activation.slope);
     ref::Tensor id = grad;
     if (spec.id_weight) {
       EXPECT_LT(error(spec.id_weight->grad,
                       ref::conv2d_weight_gradient(grad, id_weight(), pooled, 1).values),
-                tolerance)
+                tolerance.gradient)
           << "identity weight";
-      EXPECT_LT(error(spec.id_bias->grad, ref::conv2d_bias_gradient(grad)), tolerance);
+      EXPECT_LT(error(spec.id_bias->grad, ref::conv2d_bias_gradient(grad)), tolerance.gradient);
       id = ref::conv2d_input_gradient(grad, id_weight(), pooled, 1);
     }
     if (spec.b.stride == 2) id = ref::average_pool_gradient(id, x);
     return ref::add(a.backward(b.backward(grad, mode, tolerance), mode, tolerance), id);
   }
-  void expect_running() const override {
-    a.expect_running();
-    b.expect_running();
+  void expect_running(double tolerance) const override {
+    a.expect_running(tolerance);
+    b.expect_running(tolerance);
   }
 };
 
@@ -225,17 +259,18 @@ struct ExactBasic : ExactLayer {
     sum = ref::add(main, down ? through(*down, x, mode) : x);
     return activate(sum, spec.activation.slope, 0);
   }
-  ref::Tensor backward(const ref::Tensor& grad_out, Mode mode, double tolerance) override {
+  ref::Tensor backward(const ref::Tensor& grad_out, Mode mode,
+                       const Tolerance& tolerance) override {
     const ref::Tensor grad = ref::activate_gradient(grad_out, sum, spec.activation.slope);
     const ref::Tensor late =
         ref::activate_gradient(b.backward(grad, mode, tolerance), normed, spec.activation.slope);
     return ref::add(a.backward(late, mode, tolerance),
                     down ? down->backward(grad, mode, tolerance) : grad);
   }
-  void expect_running() const override {
-    a.expect_running();
-    b.expect_running();
-    if (down) down->expect_running();
+  void expect_running(double tolerance) const override {
+    a.expect_running(tolerance);
+    b.expect_running(tolerance);
+    if (down) down->expect_running(tolerance);
   }
 };
 
@@ -252,12 +287,12 @@ struct ExactStem : ExactLayer {
     clearance = std::min(clearance, pooling_gap(activated));
     return ref::max_pool(activated);
   }
-  ref::Tensor backward(const ref::Tensor& grad, Mode mode, double tolerance) override {
+  ref::Tensor backward(const ref::Tensor& grad, Mode mode, const Tolerance& tolerance) override {
     return conv.backward(ref::activate_gradient(ref::max_pool_gradient(grad, activated), normed,
                                                 spec.activation.slope),
                          mode, tolerance);
   }
-  void expect_running() const override { conv.expect_running(); }
+  void expect_running(double tolerance) const override { conv.expect_running(tolerance); }
 };
 
 struct ExactHead : ExactLayer {
@@ -272,14 +307,14 @@ struct ExactHead : ExactLayer {
     mean = ref::global_average_pool(x);
     return ref::linear(mean, weight, exact(spec.bias->value, spec.c_out));
   }
-  ref::Tensor backward(const ref::Tensor& grad, Mode, double tolerance) override {
+  ref::Tensor backward(const ref::Tensor& grad, Mode, const Tolerance& tolerance) override {
     EXPECT_LT(error(spec.weight.grad, ref::conv2d_weight_gradient(grad, weight, mean, 1).values),
-              tolerance)
+              tolerance.gradient)
         << "head's weight";
-    EXPECT_LT(error(spec.bias->grad, ref::conv2d_bias_gradient(grad)), tolerance);
+    EXPECT_LT(error(spec.bias->grad, ref::conv2d_bias_gradient(grad)), tolerance.gradient);
     return ref::global_average_pool_gradient(ref::conv2d_input_gradient(grad, weight, mean, 1), x);
   }
-  void expect_running() const override {}
+  void expect_running(double) const override {}
 };
 
 inline std::unique_ptr<ExactLayer> exact_layer(const LayerSpec& layer) {
@@ -297,7 +332,7 @@ inline std::unique_ptr<ExactLayer> exact_layer(const LayerSpec& layer) {
 
 /// Runs both over the same random input and output gradient and compares everything.
 inline void expect_agreement(unsigned seed, const std::vector<LayerSpec>& layers,
-                             const StretchOptions& options, Mode mode, double tolerance) {
+                             const StretchOptions& options, Mode mode, const Tolerance& tolerance) {
   const ImageShape& in = options.input;
   std::vector<float> x;
   std::vector<std::unique_ptr<ExactLayer>> exact_layers;
@@ -323,18 +358,23 @@ inline void expect_agreement(unsigned seed, const std::vector<LayerSpec>& layers
   std::vector<float> grad_x(x.size(), std::nanf(""));
   const ParallelFor parallel = threads(options.threads);
   stretch.forward(x.data(), found.data(), mode, parallel);
-  EXPECT_LT(error(found.data(), y.values), 2e-5) << "output";
+  EXPECT_LT(error(found.data(), y.values), tolerance.output) << "output";
   const auto grad = normal(found.size(), seed + 1);
   stretch.backward(grad.data(), options.input_gradient ? grad_x.data() : nullptr, parallel);
 
   ref::Tensor g = exact(grad.data(), y.n, y.c, y.h, y.w);
   for (std::size_t i = layers.size(); i-- > 0;) g = exact_layers[i]->backward(g, mode, tolerance);
   if (options.input_gradient) {
-    EXPECT_LT(error(grad_x.data(), g.values), tolerance) << "input";
+    EXPECT_LT(error(grad_x.data(), g.values), tolerance.gradient) << "input";
   }
   if (mode == Mode::train) {
-    for (const auto& layer : exact_layers) layer->expect_running();
+    for (const auto& layer : exact_layers) layer->expect_running(tolerance.running);
   }
+}
+
+inline void expect_agreement(unsigned seed, const std::vector<LayerSpec>& layers,
+                             const StretchOptions& options, Mode mode, double tolerance) {
+  expect_agreement(seed, layers, options, mode, Tolerance{.gradient = tolerance});
 }
 
 }  // namespace fatwood::kernels

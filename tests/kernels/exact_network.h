@@ -15,6 +15,8 @@ namespace fatwood::kernels {
 class Network {
  public:
   explicit Network(unsigned seed) : random(seed) {}
+  /// Parameters that are -1, 0 or 1, about `share` of them not 0: sums of them are exact.
+  Network(unsigned seed, double share) : random(seed), share_(share) {}
 
   ConvSpec conv(int c_in, int c_out, int ks, int stride, Activation activation, bool norm,
                 bool bias) {
@@ -70,8 +72,9 @@ class Network {
 
  private:
   float* values(int n, float mean, float std) {
-    kept_.push_back(
-        normal(static_cast<std::size_t>(n), static_cast<unsigned>(random()), mean, std));
+    const auto seed = static_cast<unsigned>(random());
+    const auto size = static_cast<std::size_t>(n);
+    kept_.push_back(share_ > 0 ? signs(size, seed, share_) : normal(size, seed, mean, std));
     return kept_.back().data();
   }
 
@@ -81,6 +84,7 @@ class Network {
     return {value, kept_.back().data()};
   }
 
+  double share_ = 0;
   std::deque<std::vector<float>> kept_;
 };
 

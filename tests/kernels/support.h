@@ -52,4 +52,16 @@ inline std::vector<float> normal(std::size_t n, unsigned seed, float mean = 0, f
   return values;
 }
 
+/// -1, 0 or 1 times `size`, about `share` of them not 0.
+inline std::vector<float> signs(std::size_t n, unsigned seed, double share, float size = 1) {
+  std::mt19937 generator(seed);
+  std::uniform_real_distribution<double> distribution;
+  std::vector<float> values(n);
+  for (float& value : values) {
+    const double draw = distribution(generator);
+    value = draw < share / 2 ? -size : draw < share ? size : 0;
+  }
+  return values;
+}
+
 }  // namespace fatwood::kernels

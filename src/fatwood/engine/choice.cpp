@@ -37,4 +37,8 @@ std::string why_not_kernels(const kernels::LayerSpec& layer, std::int64_t batch,
          " of the kernels' lanes, wanted " + percent(least);
 }
 
+kernels::Precision precision_for(const kernels::LayerSpec& layer, kernels::Precision wanted) {
+  return kernels::has_bf16_kernels(layer) ? wanted : kernels::Precision::f32;
+}
+
 }  // namespace fatwood

@@ -26,4 +26,7 @@ double occupancy(std::int64_t batch, kernels::Isa isa, int threads);
 std::string why_not_kernels(const kernels::LayerSpec& layer, std::int64_t batch, kernels::Isa isa,
                             int threads);
 
+/// What runs the layer when `wanted` is asked for: f32 where it has no kernels in bf16.
+kernels::Precision precision_for(const kernels::LayerSpec& layer, kernels::Precision wanted);
+
 }  // namespace fatwood

@@ -20,10 +20,25 @@ Engine engine_named(std::string_view name) {
               "--engine: found \"" + std::string(name) + "\", wanted torch or fused");
 }
 
-void use_engine(torch::nn::Module& model, Engine engine, kernels::Isa isa, KernelChoice choice) {
+kernels::Precision precision_named(std::string_view name, Engine engine) {
+  if (name == "none") return kernels::Precision::f32;
+  if (name != "bf16") {
+    throw Error(ErrorKind::usage, "engine",
+                "--amp: found \"" + std::string(name) + "\", wanted none or bf16");
+  }
+  if (engine != Engine::fused) {
+    throw Error(ErrorKind::usage, "engine",
+                "--amp bf16: found --engine " + std::string(name_of(engine)) +
+                    ", wanted --engine fused, whose kernels have bf16");
+  }
+  return kernels::Precision::bf16;
+}
+
+void use_engine(torch::nn::Module& model, Engine engine, kernels::Isa isa, KernelChoice choice,
+                kernels::Precision precision) {
   const auto install = [&](Sequential& layers) {
-    layers.set_runner(engine == Engine::fused ? std::make_shared<FusedRunner>(isa, choice)
-                                              : nullptr);
+    layers.set_runner(
+        engine == Engine::fused ? std::make_shared<FusedRunner>(isa, choice, precision) : nullptr);
   };
   model.apply([&](torch::nn::Module& module) {
     if (auto* layers = dynamic_cast<Sequential*>(&module)) install(*layers);
@@ -91,36 +106,40 @@ std::vector<std::vector<std::int64_t>> inputs_of(Layer& model, const Tensor& bat
 
 /// One layer's kernels in words. They do not depend on the batch size, so a single group will do.
 std::string kernels_of(const TranslatedLayer& layer, const std::vector<std::int64_t>& input,
-                       kernels::Isa isa) {
+                       kernels::Isa isa, kernels::Precision precision) {
   kernels::StretchOptions options;
   options.batch = kernels::lanes_of(isa);
   options.input = {static_cast<int>(input[1]), static_cast<int>(input[2]),
                    static_cast<int>(input[3])};
   options.isa = isa;
+  options.precision = precision;
   return kernels::Stretch({layer.spec}, options).describe(0);
 }
 
 }  // namespace
 
-std::vector<PlanRow> describe_plan(const torch::nn::Module& model) {
+std::vector<PlanRow> describe_plan(const torch::nn::Module& model, kernels::Precision precision) {
   std::vector<NamedLayer> layers;
   collect("", model, layers);
   std::vector<PlanRow> rows;
   for (const auto& [name, layer] : layers) {
-    PlanRow& row = rows.emplace_back(PlanRow{name, layer->kind(), false, {}, {}});
-    row.fused = translate(*layer, row.reason).has_value();
+    PlanRow& row = rows.emplace_back(PlanRow{.name = name, .kind = layer->kind()});
+    const auto translated = translate(*layer, row.reason);
+    row.fused = translated.has_value();
+    if (translated) row.precision = precision_for(translated->spec, precision);
   }
   return rows;
 }
 
-std::vector<PlanRow> describe_plan(Layer& model, const Tensor& batch, kernels::Isa isa) {
+std::vector<PlanRow> describe_plan(Layer& model, const Tensor& batch, kernels::Isa isa,
+                                   kernels::Precision precision) {
   std::vector<NamedLayer> layers;
   collect("", model, layers);
   const auto inputs = inputs_of(model, batch, layers);
   std::vector<PlanRow> rows;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     PlanRow& row =
-        rows.emplace_back(PlanRow{layers[i].name, layers[i].layer->kind(), false, {}, {}});
+        rows.emplace_back(PlanRow{.name = layers[i].name, .kind = layers[i].layer->kind()});
     const auto translated = translate(*layers[i].layer, row.reason);
     if (!translated) continue;
     if (inputs[i].size() != 4) {
@@ -129,7 +148,10 @@ std::vector<PlanRow> describe_plan(Layer& model, const Tensor& batch, kernels::I
     }
     row.reason = why_not_kernels(translated->spec, inputs[i][0], isa, torch_threads().threads());
     row.fused = row.reason.empty();
-    if (row.fused) row.kernels = kernels_of(*translated, inputs[i], isa);
+    if (!row.fused) continue;
+    row.precision = precision_for(translated->spec, precision);
+    row.kernels = kernels_of(*translated, inputs[i], isa, row.precision);
+    if (row.precision != precision) row.kernels = "f32, having no bf16 kernels: " + row.kernels;
   }
   return rows;
 }

@@ -20,26 +20,36 @@ std::string_view name_of(Engine engine);
 /// "torch" or "fused"; throws Error{usage} for anything else.
 Engine engine_named(std::string_view name);
 
-/// Installs the engine on every Sequential in the model, now and until the next call.
+/// What `--amp` asks for: "none" is f32, "bf16" bf16; throws Error{usage} for anything else, and
+/// for bf16 with an engine that has no such mode.
+kernels::Precision precision_named(std::string_view name, Engine engine);
+
+/// Installs the engine on every Sequential in the model, now and until the next call. In bf16 the
+/// layers that have kernels for it (kernels::has_bf16_kernels) keep their values and multiply in
+/// it; the others, and those that LibTorch runs, stay f32, and so do parameters and gradients.
 void use_engine(torch::nn::Module& model, Engine engine, kernels::Isa isa = kernels::default_isa(),
-                KernelChoice choice = KernelChoice::table);
+                KernelChoice choice = KernelChoice::table,
+                kernels::Precision precision = kernels::Precision::f32);
 
 /// What runs one layer under `Engine::fused`, and why not the kernels where they do not.
 struct PlanRow {
   std::string name;  ///< the layer's path: "layers.0"
   std::string kind;  ///< "Conv"
   bool fused = false;
-  std::string reason;   ///< empty where fused
-  std::string kernels;  ///< where fused and the batch is known: which, in words
+  kernels::Precision precision = kernels::Precision::f32;  ///< where fused
+  std::string reason = {};                                 ///< empty where fused
+  std::string kernels = {};  ///< where fused and the batch is known: which, in words
 };
 
 /// A row for each layer of each Sequential in the model, for its present mode and parameters.
-std::vector<PlanRow> describe_plan(const torch::nn::Module& model);
+std::vector<PlanRow> describe_plan(const torch::nn::Module& model,
+                                   kernels::Precision precision = kernels::Precision::f32);
 
 /// The same for batches like this one and the present number of threads, the table of choices
 /// included. Runs the model once, in evaluation mode, to see what each layer is given; a layer that
 /// does not run has no kernels in its row.
 std::vector<PlanRow> describe_plan(Layer& model, const Tensor& batch,
-                                   kernels::Isa isa = kernels::default_isa());
+                                   kernels::Isa isa = kernels::default_isa(),
+                                   kernels::Precision precision = kernels::Precision::f32);
 
 }  // namespace fatwood

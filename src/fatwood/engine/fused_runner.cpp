@@ -44,6 +44,10 @@ Tensor FusedRunner::run(Sequential& layers, const Tensor& input) {
           !why_not_kernels(next->spec, x.size(0), isa_, torch_threads().threads()).empty()) {
         break;
       }
+      if (!known.empty() && precision_for(next->spec, precision_) !=
+                                precision_for(translated.front().spec, precision_)) {
+        break;
+      }
       known.push_back(layer);
       translated.push_back(std::move(*next));
       if (translated.back().flattens()) break;
@@ -71,6 +75,7 @@ Tensor FusedRunner::run_known(const std::vector<LayerPtr>& layers,
   key.layers = layers.size();
   key.input = input.sizes().vec();
   key.threads = torch_threads().threads();
+  key.precision = precision_for(translated.front().spec, precision_);
   key.differentiable = wants_gradient && torch::GradMode::is_enabled();
   key.input_gradient = key.differentiable && input.requires_grad();
 

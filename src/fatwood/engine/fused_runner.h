@@ -16,7 +16,8 @@ class FusedStretch;
 
 class FusedRunner : public SequenceRunner {
  public:
-  FusedRunner(kernels::Isa isa, KernelChoice choice) : isa_(isa), choice_(choice) {}
+  FusedRunner(kernels::Isa isa, KernelChoice choice, kernels::Precision precision)
+      : isa_(isa), choice_(choice), precision_(precision) {}
   ~FusedRunner() override;
 
   Tensor run(Sequential& layers, const Tensor& x) override;
@@ -27,6 +28,7 @@ class FusedRunner : public SequenceRunner {
 
   kernels::Isa isa_;
   KernelChoice choice_;
+  kernels::Precision precision_;
   /// Planned stretches, the latest used first: full and short batches, training and evaluation.
   std::list<std::shared_ptr<FusedStretch>> planned_;
 };

@@ -14,6 +14,7 @@ kernels::StretchOptions options_of(const StretchKey& key, kernels::Isa isa) {
   options.threads = key.threads;
   options.isa = isa;
   options.input_gradient = key.input_gradient;
+  options.precision = key.precision;
   return options;
 }
 

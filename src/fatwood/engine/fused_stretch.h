@@ -19,6 +19,7 @@ struct StretchKey {
   std::size_t layers = 0;
   std::vector<std::int64_t> input;  ///< (N, C, H, W)
   int threads = 1;
+  kernels::Precision precision = kernels::Precision::f32;
   bool input_gradient = false;
   bool differentiable =
       false;  ///< kept apart, so that an evaluation leaves a pending backward alone

@@ -70,8 +70,8 @@ class Backward {
       float* dy = value.gradient_group(group);
       const float slope = value.late ? value.activation.slope : 1;
       if (is_output(value)) {
-        table_.interleave(grad_out + group * plan_.lanes * image, plan_.images_of(group), image,
-                          dy);
+        table_.interleave(grad_out + group * plan_.lanes * image, plan_.images_of(group),
+                          value.shape.channels, value.pixels(), dy);
       } else if (value.pooled_by) {
         gradient_from_pooling(*value.pooled_by, memory, group, slope, dy);
       } else {
@@ -311,20 +311,22 @@ class Backward {
     }
     job.sums = memory.sums.data();
     job.vectors = c.vectors;
-    if (c.channel_lanes) {
+    if (plan_.bf16()) job.in = split_channels(plan_, job, memory, end - begin);
+    if (c.channel_lanes || plan_.bf16()) {
       job.groups = static_cast<int>(end - begin);
       job.grad = memory.turned.data();
-      job.grad_group = c.turned_size(plan_.lanes);
+      job.grad_group = c.turned_size;
       for (std::int64_t group = begin; group < end; ++group) {
         table_.turn_gradient(job.y, job.x, c.shape.c_out, out.group(group),
                              memory.turned.data() + (group - begin) * job.grad_group,
                              memory.border_sums.data());
       }
       if (!c.winograd_gradient) {
-        table_.weight_gradient_channel_lanes(job);
+        (c.channel_lanes ? table_.weight_gradient_channel_lanes
+                         : table_.weight_gradient_few_channels)(job);
         return;
       }
-      WinogradGradient points = winograd_job(c, memory);
+      WinogradGradient points = winograd_job(plan_, c, memory);
       for (int i = 0; i < job.groups; ++i) {
         points.in = job.in + i * job.in_group;
         points.grad = job.grad + i * job.grad_group;
@@ -336,33 +338,27 @@ class Backward {
       if (c.in->affine || c.bias) {
         table_.sum_gradient(job.y, job.x, c.shape.c_out, job.grad, memory.border_sums.data());
       }
-      table_.weight_gradient_image_lanes(job);
+      table_.weight_gradient_few_channels(job);
     }
-  }
-
-  WinogradGradient winograd_job(const Convolution& c, const ThreadMemory& memory) const {
-    WinogradGradient job = winograd_gradient_job(c.shape, plan_.lanes);
-    job.vectors = c.vectors;
-    job.tiles = memory.tiles;
-    job.input_points = memory.input_points.data();
-    job.gradient_points = memory.gradient_points.data();
-    job.sums = memory.sums.data();
-    return job;
   }
 
   void finish_weight_gradient(Convolution& c, bool is_projection) {
     if (c.winograd_gradient) {
       parallel_.for_each(static_cast<std::int64_t>(plan_.memory.size()), [&](std::int64_t thread) {
         ThreadMemory& memory = plan_.memory[static_cast<std::size_t>(thread)];
-        WinogradGradient points = winograd_job(c, memory);
+        WinogradGradient points = winograd_job(plan_, c, memory);
         table_.winograd_gradient_flush(points);
         memory.tiles = 0;
       });
     }
-    const GradientParts parts{
-        plan_.sums.data(), plan_.border_sums.data(), static_cast<int>(plan_.memory.size()),
-        plan_.lanes,       c.channel_lanes,          c.winograd_gradient,
-        c.vectors};
+    const GradientParts parts{plan_.sums.data(),
+                              plan_.border_sums.data(),
+                              static_cast<int>(plan_.memory.size()),
+                              plan_.lanes,
+                              c.channel_lanes,
+                              c.winograd_gradient,
+                              plan_.bf16(),
+                              c.vectors};
     sum_taps(c.shape, parts, c.tap_sums.data(), c.totals.data());
     if (c.bias && c.bias->grad) std::copy_n(c.totals.data(), c.shape.c_out, c.bias->grad);
 
@@ -381,7 +377,7 @@ class Backward {
   }
 
   Plan& plan_;
-  const KernelTable& table_;
+  const LayerKernels& table_;
   Mode mode_;
   const ParallelFor& parallel_;
 };

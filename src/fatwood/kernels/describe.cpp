@@ -12,8 +12,11 @@ std::string followed_by(const Value& value) {
   return activation + (value.norm ? ", norm" : "");
 }
 
-std::string gradient_of(const Convolution& c) {
-  if (!c.channel_lanes) return " [weight gradient: images in the lanes]";
+std::string gradient_of(const Plan& plan, const Convolution& c) {
+  if (!c.channel_lanes) {
+    return plan.bf16() ? " [weight gradient: channels in the lanes, each twice]"
+                       : " [weight gradient: images in the lanes]";
+  }
   std::string text = " [weight gradient: channels in the lanes";
   if (c.vectors > 1) text += " ×" + std::to_string(c.vectors);
   if (c.chunk > 1) text += ", " + std::to_string(c.chunk) + " groups a pass";
@@ -27,9 +30,9 @@ std::string text_of(const Convolution& c) {
   return text + " " + std::to_string(c.shape.c_in) + " → " + std::to_string(c.shape.c_out);
 }
 
-std::string text_of(const Operation& operation) {
+std::string text_of(const Plan& plan, const Operation& operation) {
   if (const Convolution* c = operation.convolution) {
-    return text_of(*c) + followed_by(*c->out) + gradient_of(*c);
+    return text_of(*c) + followed_by(*c->out) + gradient_of(plan, *c);
   }
   if (const Junction* j = operation.junction) {
     std::string identity = j->pooled ? "average pool" : "identity";
@@ -45,9 +48,9 @@ std::string describe(const Plan& plan, std::size_t layer) {
   std::string text;
   const std::size_t begin = layer == 0 ? 0 : plan.layer_outputs[layer - 1];
   for (std::size_t i = begin; i < plan.layer_outputs[layer]; ++i) {
-    text += (text.empty() ? "" : "; ") + text_of(plan.operations[i]);
+    text += (text.empty() ? "" : "; ") + text_of(plan, plan.operations[i]);
   }
-  return text;
+  return (plan.bf16() ? "bf16: " : "") + text;
 }
 
 }  // namespace fatwood::kernels

@@ -47,8 +47,8 @@ class Forward {
     Value& input = *plan_.values.front();
     const std::int64_t image = static_cast<std::int64_t>(input.shape.channels) * input.pixels();
     for_each_group(plan_, parallel_, [&](ThreadMemory&, std::int64_t group) {
-      plan_.table->interleave(x + group * plan_.lanes * image, plan_.images_of(group), image,
-                              input.group(group));
+      plan_.table->interleave(x + group * plan_.lanes * image, plan_.images_of(group),
+                              input.shape.channels, input.pixels(), input.group(group));
     });
   }
 
@@ -72,6 +72,12 @@ class Forward {
       if (!c.has_table) return;
     }
     gather_middle(c, parallel_);
+    if (plan_.bf16()) {
+      bf16_pack_forward(c.shape, plan_.block, c.values(), scale,
+                        in.affine ? in.shift.data() : nullptr, bias, c.weights.data(),
+                        c.has_table ? c.table.data() : nullptr, parallel_);
+      return;
+    }
     pack_forward(c.shape, plan_.block, c.values(), scale, in.affine ? in.shift.data() : nullptr,
                  bias, c.winograd_forward ? nullptr : c.weights.data(),
                  c.has_table ? c.table.data() : nullptr, parallel_);

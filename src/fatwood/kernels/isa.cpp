@@ -11,6 +11,7 @@ constexpr IsaInfo kIsas[] = {
     {Isa::portable, "portable", "any x86-64 processor", 4},
     {Isa::avx2, "avx2", "AVX2 and FMA", 8},
     {Isa::avx512, "avx512", "AVX-512 F, BW, DQ and VL", 16},
+    {Isa::avx512_bf16, "avx512_bf16", "AVX-512 F, BW, DQ, VL and BF16", 16},
 };
 #else
 constexpr IsaInfo kIsas[] = {{Isa::portable, "portable", "any processor", 4}};
@@ -50,6 +51,8 @@ bool runs_here(Isa isa) {
       return runs_here(Isa::avx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
              __builtin_cpu_supports("avx512vl");
+    case Isa::avx512_bf16:
+      return runs_here(Isa::avx512) && __builtin_cpu_supports("avx512bf16");
 #endif
     default:
       return false;

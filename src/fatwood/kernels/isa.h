@@ -8,7 +8,15 @@
 
 namespace fatwood::kernels {
 
-enum class Isa { portable, avx2, avx512 };
+enum class Isa { portable, avx2, avx512, avx512_bf16 };
+
+/// What a layer's values and their gradients are stored as, and multiplied in. Sums, weights,
+/// statistics and the gradients of parameters are f32 either way.
+enum class Precision { f32, bf16 };
+
+constexpr std::string_view name_of(Precision precision) {
+  return precision == Precision::bf16 ? "bf16" : "f32";
+}
 
 struct IsaInfo {
   Isa isa;

@@ -4,14 +4,9 @@
 #include <fatwood/kernels/winograd.h>
 
 namespace fatwood::kernels {
-namespace {
 
-constexpr int kMostBlock = 8;
-
-/// bias (ks, ks, block) per tap → table (y classes, x classes, block): each class adds its valid
-/// taps.
-void fill_table(const ConvShape& conv, int block, const double* tap_bias, const float* bias,
-                int channels, float* table) {
+void fill_bias_table(const ConvShape& conv, int block, const double* tap_bias, const float* bias,
+                     int channels, float* table) {
   const int half = conv.ks / 2 + 1;
   for (int y = 0; y < half * half; ++y) {
     for (int x = 0; x < half * half; ++x, table += block) {
@@ -27,8 +22,6 @@ void fill_table(const ConvShape& conv, int block, const double* tap_bias, const 
     }
   }
 }
-
-}  // namespace
 
 std::int64_t packed_weights_size(const ConvShape& conv, int block) {
   return static_cast<std::int64_t>(round_up(conv.c_out, block)) * conv.c_in * conv.taps();
@@ -47,7 +40,7 @@ void pack_forward(const ConvShape& conv, int block, const float* weight, const f
   parallel.for_each_part(
       round_up(conv.c_out, block) / block, 1, [&](int, std::int64_t begin, std::int64_t end) {
         constexpr int kMostTaps = 31 * 31;
-        double tap_bias[kMostTaps * kMostBlock];
+        double tap_bias[kMostTaps * kMostChannelBlock];
         for (std::int64_t b = begin; b < end; ++b) {
           const int first = static_cast<int>(b) * block;
           const int channels = std::min(block, conv.c_out - first);
@@ -67,8 +60,8 @@ void pack_forward(const ConvShape& conv, int block, const float* weight, const f
             }
           }
           if (table) {
-            fill_table(conv, block, tap_bias, bias ? bias + first : nullptr, channels,
-                       table + b * block * conv.border_classes());
+            fill_bias_table(conv, block, tap_bias, bias ? bias + first : nullptr, channels,
+                            table + b * block * conv.border_classes());
           }
         }
       });
@@ -142,8 +135,9 @@ void gather_sums(const ConvShape& conv, const GradientParts& parts, int c, float
   }
   if (parts.channel_lanes) {
     const int width = parts.vectors * parts.lanes;
+    const int inputs = parts.bf16 ? round_up(conv.c_in, 2) : conv.c_in;
     for (std::int64_t tile = 0; tile * width < padded; ++tile) {
-      const std::int64_t at = (tile * conv.c_in + c) * taps * width;
+      const std::int64_t at = (tile * inputs + c) * taps * width;
       for (std::int64_t k = 0; k < taps; ++k) {
         float* row = to + k * padded + tile * width;
         std::copy_n(parts.sums[0] + at + k * width, width, row);
@@ -151,6 +145,19 @@ void gather_sums(const ConvShape& conv, const GradientParts& parts, int c, float
           const float* sums = parts.sums[part] + at + k * width;
           for (int i = 0; i < width; ++i) row[i] += sums[i];
         }
+      }
+    }
+    return;
+  }
+  if (parts.bf16) {
+    const std::int64_t at = static_cast<std::int64_t>(c / 2) * taps * parts.lanes + c % 2;
+    for (std::int64_t k = 0; k < taps; ++k) {
+      for (std::int64_t o = 0; o < conv.c_out; ++o) {
+        float sum = 0;
+        for (int part = 0; part < parts.parts; ++part) {
+          sum += parts.sums[part][at + k * parts.lanes + 2 * o];
+        }
+        to[k * padded + o] = sum;
       }
     }
     return;

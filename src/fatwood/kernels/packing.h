@@ -38,6 +38,14 @@ constexpr int round_up(int n, int multiple) {
 std::int64_t packed_weights_size(const ConvShape& conv, int block);
 std::int64_t bias_table_size(const ConvShape& conv, int block);
 
+/// The largest block of output channels of any instruction set.
+inline constexpr int kMostChannelBlock = 8;
+
+/// bias (ks, ks, block) per tap → table (y classes, x classes, block) of one block: each class adds
+/// its valid taps, and bias (channels) unless null.
+void fill_bias_table(const ConvShape& conv, int block, const double* tap_bias, const float* bias,
+                     int channels, float* table);
+
 /// weight (O, I, ky, kx) → packed (⌈O/block⌉, I, ky, kx, block), multiplied by scale (I), and
 /// table (⌈O/block⌉, y classes, x classes, block) from shift (I) and bias (O). scale, shift, bias,
 /// packed and table may be null.
@@ -61,6 +69,7 @@ struct GradientParts {
   int lanes = 1;
   bool channel_lanes = true;
   bool winograd = false;  ///< sums as of WinogradGradient
+  bool bf16 = false;      ///< sums as of the bf16 kernels
   int vectors = 1;
 };
 

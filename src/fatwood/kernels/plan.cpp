@@ -25,7 +25,7 @@ class Planner {
  public:
   Planner(std::vector<LayerSpec>& layers, const StretchOptions& options) : layers_(layers) {
     plan_.options = options;
-    plan_.table = &table_for(options.isa);
+    plan_.table = &layer_kernels_for(options.isa, options.precision);
     plan_.lanes = lanes_of(options.isa);
     plan_.block = plan_.table->channel_block;
     plan_.winograd_block = plan_.block / 2;
@@ -43,11 +43,14 @@ class Planner {
       throw Error(ErrorKind::model, "plan", "found no layer, wanted one or more");
     Value* value = add_value(input, {}, nullptr);
     for (layer_ = 0; layer_ < layers_.size(); ++layer_) {
+      if (plan_.bf16() && !has_bf16_kernels(layers_[layer_])) {
+        refuse(layer_, "found precision bf16, which its kernels do not have, wanted f32");
+      }
       value = std::visit([&](auto& spec) { return add(spec, value); }, layers_[layer_]);
       plan_.layer_outputs.push_back(plan_.values.size() - 1);
     }
     add_gradient_memory();
-    add_thread_memory();
+    add_thread_memory(plan_);
     return std::move(plan_);
   }
 
@@ -203,7 +206,7 @@ class Planner {
   Value* add_value(const ImageShape& shape, const Activation& activation, NormSpec* norm) {
     auto value = std::make_unique<Value>();
     value->shape = shape;
-    value->group_size = shape.channels * value->plane(plan_.lanes);
+    value->group_size = plan_.planes(shape.channels) * value->plane(plan_.lanes);
     value->raw = Buffer<float>(static_cast<std::size_t>(value->group_size * plan_.groups));
     value->activation = activation;
     value->norm = norm;
@@ -222,11 +225,13 @@ class Planner {
   void add_buffers(Convolution& convolution, bool with_input_gradient) {
     const ConvShape& shape = convolution.shape;
     const auto floats = [](std::int64_t n) { return Buffer<float>(static_cast<std::size_t>(n)); };
-    convolution.winograd = plan_.options.winograd != WinogradUse::off && winograd_pays(shape);
+    convolution.winograd =
+        !plan_.bf16() && plan_.options.winograd != WinogradUse::off && winograd_pays(shape);
     convolution.winograd_forward =
         convolution.winograd && plan_.options.winograd == WinogradUse::everywhere;
     convolution.weights =
-        floats(convolution.winograd_forward
+        floats(plan_.bf16() ? bf16_packed_weights_size(shape, plan_.block)
+               : convolution.winograd_forward
                    ? winograd_weights_size(shape.c_in, shape.c_out, plan_.winograd_block)
                    : packed_weights_size(shape, plan_.block));
     convolution.table = floats(bias_table_size(shape, plan_.block));
@@ -238,7 +243,8 @@ class Planner {
                             {}};
           if (part.y.axis.count == 0 || part.x.axis.count == 0) continue;
           part.weights =
-              floats(convolution.winograd
+              floats(plan_.bf16() ? bf16_packed_gradient_size(shape, plan_.block, part.y, part.x)
+                     : convolution.winograd
                          ? winograd_weights_size(shape.c_out, shape.c_in, plan_.winograd_block)
                          : packed_gradient_size(shape, plan_.block, part.y, part.x));
           convolution.gradient_parts.push_back(std::move(part));
@@ -247,20 +253,24 @@ class Planner {
     }
     const int out = round_up(shape.c_out, plan_.lanes);
     // Few channels would leave channel lanes, or the registers for sums, empty.
-    convolution.channel_lanes = shape.c_out > plan_.lanes / 2 && shape.c_in >= 8;
+    convolution.channel_lanes = shape.c_out > plan_.lanes / 2 && (plan_.bf16() || shape.c_in >= 8);
     const int vectors = out / plan_.lanes;
     convolution.vectors = vectors % 4 == 0 ? 4 : vectors % 2 == 0 ? 2 : 1;
     convolution.winograd_gradient = convolution.winograd && convolution.channel_lanes &&
                                     winograd_gradient_pays(shape, plan_.lanes);
-    const std::int64_t sums = static_cast<std::int64_t>(out) * shape.c_in;
+    const int inputs = plan_.bf16() ? round_up(shape.c_in, 2) : shape.c_in;
+    const std::int64_t sums = static_cast<std::int64_t>(out) * inputs;
     convolution.sums_size = convolution.winograd_gradient ? sums * kWinogradPoints
                             : convolution.channel_lanes   ? sums * shape.taps()
+                            : plan_.bf16()                ? sums / 2 * shape.taps()
                                                           : shape.weights() * plan_.lanes;
+    convolution.turned_size = static_cast<std::int64_t>(shape.y().count) * shape.x().count *
+                              (plan_.bf16() ? plan_.lanes / 2 : plan_.lanes) * out;
     convolution.border_sums_size = static_cast<std::int64_t>(out) * shape.border_classes();
     convolution.tap_sums = floats(static_cast<std::int64_t>(out) * shape.taps());
     convolution.totals = floats(out);
     if (convolution.channel_lanes && convolution.sums_size > kManySums) {
-      const std::int64_t group = convolution.in->group_size + convolution.turned_size(plan_.lanes);
+      const std::int64_t group = convolution.in->group_size + convolution.turned_size;
       convolution.chunk = static_cast<int>(std::clamp<std::int64_t>(kChunk / group, 1, 8));
     }
   }
@@ -278,80 +288,6 @@ class Planner {
     }
   }
 
-  void add_thread_memory() {
-    std::int64_t stats = 0;
-    std::int64_t turned = 0;
-    std::int64_t sums = 0;
-    std::int64_t border_sums = 0;
-    std::int64_t pooled = 0;
-    std::int64_t spread = 0;
-    std::int64_t reduction = 0;
-    std::int64_t formed = 0;
-    std::int64_t winograd = 0;
-    std::int64_t input_points = 0;
-    std::int64_t gradient_points = 0;
-    std::size_t channels = 0;
-    for (const auto& value : plan_.values) {
-      channels = std::max(channels, static_cast<std::size_t>(value->shape.channels));
-      if (!value->late) continue;
-      const int chunk = value->readers.empty() ? 1 : value->readers.front()->chunk;
-      formed = std::max(formed, value->group_size * chunk);
-    }
-    plan_.most_channels = channels;
-    stats = static_cast<std::int64_t>(channels) * 3 * plan_.lanes;
-    const auto include = [&](const Convolution& c) {
-      turned = std::max(turned, c.turned_size(plan_.lanes) * c.chunk);
-      sums = std::max(sums, c.sums_size);
-      border_sums = std::max(border_sums, c.border_sums_size);
-      reduction = std::max(reduction, static_cast<std::int64_t>(c.tap_sums.size()));
-      if (c.winograd) {
-        winograd = std::max(
-            {winograd,
-             winograd_scratch_size(c.shape.c_in, c.shape.c_out, plan_.winograd_block, plan_.lanes),
-             winograd_scratch_size(c.shape.c_out, c.shape.c_in, plan_.winograd_block,
-                                   plan_.lanes)});
-      }
-      if (c.winograd_gradient) {
-        const WinogradGradient job = winograd_gradient_job(c.shape, plan_.lanes);
-        input_points = std::max(input_points, job.input_stride * kWinogradPoints);
-        gradient_points = std::max(gradient_points, job.gradient_stride * kWinogradPoints);
-      }
-    };
-    for (const auto& convolution : plan_.convolutions) include(*convolution);
-    for (const auto& junction : plan_.junctions) {
-      const std::int64_t size =
-          junction->identity->shape.channels * junction->out->plane(plan_.lanes);
-      pooled = std::max(pooled, size);
-      spread = std::max(spread, size);
-      if (junction->projected) include(junction->projection);
-    }
-    for (const auto& value : plan_.values) {
-      if (value->readers.size() > 1) spread = std::max(spread, value->group_size);
-    }
-    const auto floats = [](std::int64_t n) { return Buffer<float>(static_cast<std::size_t>(n)); };
-    for (int t = 0; t < std::max(1, plan_.options.threads); ++t) {
-      plan_.memory.push_back({.stats = floats(stats),
-                              .turned = floats(turned),
-                              .sums = floats(sums),
-                              .border_sums = floats(border_sums),
-                              .pooled = floats(pooled),
-                              .spread = floats(spread),
-                              .formed = floats(formed),
-                              .reduction = floats(reduction),
-                              .winograd = floats(winograd),
-                              .input_points = floats(input_points),
-                              .gradient_points = floats(gradient_points),
-                              .moments = std::vector<PartialMoments>(channels),
-                              .gradient_sums = std::vector<double>(4 * channels)});
-      plan_.sums.push_back(plan_.memory.back().sums.data());
-      plan_.border_sums.push_back(plan_.memory.back().border_sums.data());
-      plan_.reductions.push_back(plan_.memory.back().reduction.data());
-    }
-    plan_.input_sums.resize(2 * channels);
-    plan_.plain = Buffer<float>(4 * padded(static_cast<int>(channels)));
-    for (std::size_t i = 0; i < plan_.plain.size(); i += 4) plan_.plain[i] = 1;
-  }
-
   std::vector<LayerSpec>& layers_;
   std::size_t layer_ = 0;
   Plan plan_;
@@ -359,29 +295,13 @@ class Planner {
 
 }  // namespace
 
-Plan make_plan(std::vector<LayerSpec>& layers, const StretchOptions& options) {
-  return Planner(layers, options).make();
+bool has_bf16_kernels(const LayerSpec& layer) {
+  return std::holds_alternative<ConvSpec>(layer) || std::holds_alternative<ResidualSpec>(layer) ||
+         std::holds_alternative<DoubleSpec>(layer);
 }
 
-std::int64_t Plan::bytes() const {
-  std::size_t floats = 0;
-  const auto include = [&](const Convolution& c) {
-    floats += c.weights.size() + c.table.size() + c.tap_sums.size() + c.totals.size() +
-              c.middle.size() + c.middle_gradient.size();
-    for (const GradientPart& part : c.gradient_parts) floats += part.weights.size();
-  };
-  for (const auto& value : values) {
-    floats += value->raw.size() + value->gradient.size() + value->scale.size() +
-              value->shift.size() + value->coefficients.size();
-  }
-  for (const auto& convolution : convolutions) include(*convolution);
-  for (const auto& junction : junctions) include(junction->projection);
-  for (const ThreadMemory& m : memory) {
-    floats += m.stats.size() + m.turned.size() + m.sums.size() + m.border_sums.size() +
-              m.pooled.size() + m.formed.size() + m.spread.size() + m.reduction.size() +
-              m.winograd.size() + m.input_points.size() + m.gradient_points.size();
-  }
-  return static_cast<std::int64_t>(floats * sizeof(float));
+Plan make_plan(std::vector<LayerSpec>& layers, const StretchOptions& options) {
+  return Planner(layers, options).make();
 }
 
 }  // namespace fatwood::kernels

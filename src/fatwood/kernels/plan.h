@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <fatwood/kernels/bf16_packing.h>
 #include <fatwood/kernels/buffer.h>
 #include <fatwood/kernels/packing.h>
 #include <fatwood/kernels/stretch.h>
@@ -17,8 +18,9 @@ struct Convolution;
 struct Junction;
 struct Pooling;
 
-/// A tensor between operations: (groups, channels, height, width, L), stored raw (invariant 1),
-/// true value scale·raw + shift, or act(scale·raw + shift) where `late`.
+/// A tensor between operations: (groups, channels, height, width, L), in bf16 with half as many
+/// planes of pairs (table.h), stored raw (invariant 1), true value scale·raw + shift, or
+/// act(scale·raw + shift) where `late`.
 struct Value {
   ImageShape shape;
   std::int64_t group_size = 0;
@@ -85,14 +87,11 @@ struct Convolution {
   int vectors = 1;
   std::int64_t sums_size = 0;
   std::int64_t border_sums_size = 0;
+  std::int64_t turned_size = 0;  ///< of one group
   int chunk = 1;  ///< groups whose weight gradient is taken in one pass over the sums
   Buffer<float> tap_sums, totals;
 
   const float* values() const { return middle.data() ? middle.data() : weight->value; }
-  std::int64_t turned_size(int lanes) const {
-    return static_cast<std::int64_t>(shape.y().count) * shape.x().count * lanes *
-           round_up(shape.c_out, lanes);
-  }
 };
 
 /// out = act(main + id(pool(identity)))
@@ -129,6 +128,7 @@ struct ThreadMemory {
   Buffer<float> pooled;     ///< identity path of one group
   Buffer<float> spread;     ///< its gradient, or a second reader's
   Buffer<float> formed;     ///< late values of a chunk of groups
+  Buffer<float> split;      ///< bf16: a chunk of inputs, split by channels
   Buffer<float> reduction;  ///< one input channel's weight gradient
   Buffer<float> winograd;   ///< Correlate::scratch
   Buffer<float> input_points, gradient_points;
@@ -139,7 +139,7 @@ struct ThreadMemory {
 
 struct Plan {
   StretchOptions options;
-  const KernelTable* table = nullptr;
+  const LayerKernels* table = nullptr;
   int lanes = 1;
   int block = 1;
   int winograd_block = 1;
@@ -157,6 +157,10 @@ struct Plan {
   Buffer<float> plain;                          ///< coefficients without a norm: 1, 0, 0, 0
   std::size_t most_channels = 0;
 
+  bool bf16() const { return options.precision == Precision::bf16; }
+  /// Planes of `channels` channels in memory.
+  int planes(int channels) const { return bf16() ? round_up(channels, 2) / 2 : channels; }
+
   int images_of(std::int64_t group) const {
     const std::int64_t left = options.batch - group * lanes;
     return static_cast<int>(left < lanes ? left : lanes);
@@ -167,6 +171,9 @@ struct Plan {
 
 /// The kernels of one layer: "conv 3×3/1 8 → 8, leaky relu, norm [weight gradient: …]; sum with …".
 std::string describe(const Plan& plan, std::size_t layer);
+
+/// Fills Plan::memory and what goes with it, once every value and operation is there.
+void add_thread_memory(Plan& plan);
 
 /// `layers` must outlive the plan and keep its place in memory.
 Plan make_plan(std::vector<LayerSpec>& layers, const StretchOptions& options);

@@ -125,15 +125,22 @@ struct StretchOptions {
   int threads = 1;
   Isa isa = default_isa();
   bool input_gradient = false;
-  WinogradUse winograd = WinogradUse::gradients;
+  WinogradUse winograd = WinogradUse::gradients;  ///< in bf16: off
+  /// bf16: values and gradients between layers, and the products of convolutions. Inputs, outputs,
+  /// parameters, their gradients and all statistics are f32 either way.
+  Precision precision = Precision::f32;
 };
+
+/// Whether the layer has kernels in bf16: those of ResNet's order, the norm before the activation,
+/// have none.
+bool has_bf16_kernels(const LayerSpec& layer);
 
 enum class Mode { train, eval };
 
 class Stretch {
  public:
   /// Throws Error{model} for a layer that does not fit its input or has no kernels: an even kernel,
-  /// a stride other than 1 or 2, a negative slope.
+  /// a stride other than 1 or 2, a negative slope, one without kernels in bf16.
   Stretch(std::vector<LayerSpec> layers, const StretchOptions& options);
   ~Stretch();
   Stretch(const Stretch&) = delete;

@@ -35,6 +35,12 @@ struct SgdCoefficients {
 // Layer kernels work on one group of L = lanes_of(isa) images at a time, in the layout
 // (channels, height, width, L): "a plane" is (height, width, L). All pointers are aligned to 64
 // bytes. Output channels are taken in blocks of B = channel_block.
+//
+// In bf16 a 32-bit lane holds two channels, 2c in its lower and 2c + 1 in its upper half: a tensor
+// (channels, height, width, L) is then one of ⌈channels/2⌉ planes of such lanes, an absent last
+// channel being 0, and lies where the f32 one would. So do packed weights, whose input channels
+// come in pairs. Bias tables, statistics, coefficients, scales, shifts and sums stay f32, and those
+// by channel are padded to an even number of channels at least.
 
 /// out[o] = epilogue(bias + Σ_c Σ_taps in[c]·weight[o][c]) over the pixels that `y` and `x` select.
 struct Correlate {
@@ -74,12 +80,17 @@ struct WeightGradient {
   Axis y, x;  ///< of the forward pass
   int in_channels = 0;
   int out_channels = 0;
-  const float* in = nullptr;  ///< (in_channels, y.extent, x.extent, L)
+  /// (in_channels, y.extent, x.extent, L); bf16: (pairs of channels, y.extent, x.extent, L/2 pairs
+  /// of images, 2 channels), in lanes of two images.
+  const float* in = nullptr;
   /// For channel lanes (y.count, x.count, L, out_channels rounded up to L), else
-  /// (out_channels, y.count, x.count, L).
+  /// (out_channels, y.count, x.count, L); bf16: (y.count, x.count, L/2 pairs of images,
+  /// out_channels rounded up to L), up to L/2 channels standing twice.
   const float* grad = nullptr;
   /// Added to. For channel lanes (tiles, in_channels, y.taps, x.taps, vectors·L), the tile's width
-  /// being vectors·L output channels, else (out_channels, in_channels, y.taps, x.taps, L).
+  /// being vectors·L output channels, else (out_channels, in_channels, y.taps, x.taps, L). bf16:
+  /// in_channels are rounded up to an even number, and few channels have (pairs of in_channels,
+  /// y.taps, x.taps, L), a lane being 2·(output channel) + (channel of the pair).
   float* sums = nullptr;
   int vectors = 1;  ///< channel lanes only: 1, 2 or 4
   /// Channel lanes only: groups taken in one pass over the sums, and floats from one to the next.
@@ -123,24 +134,9 @@ struct WinogradGradient {
   int vectors = 1;        ///< 1, 2 or 4: divides the vectors of output channels
 };
 
-struct KernelTable {
-  PartialMoments (*moments)(const float* x, std::int64_t n);
-  /// Adds the counts of |x| in `bins` equal bins over [0, top] to counts.
-  void (*histogram)(const float* x, std::int64_t n, int bins, float top, std::int64_t* counts);
-  /// The same over scale[c]·x + shift[c], x (channels, pixels, lanes), of the first `images` lanes.
-  void (*affine_histogram)(const float* x, int channels, int pixels, int images, const float* scale,
-                           const float* shift, int bins, float top, std::int64_t* counts);
-  void (*adamw)(const AdamWCoefficients& c, float* param, const float* grad, float* mean,
-                float* square, std::int64_t n);
-  void (*sgd)(const SgdCoefficients& c, float* param, const float* grad, float* momentum,
-              std::int64_t n);
-  /// out[i] = in[i]·scale + shift
-  void (*scale_bytes)(const std::uint8_t* in, std::int64_t n, float scale, float shift, float* out);
-  /// One group of lanes_of(isa) images, `images` of them present: plane after plane of `size`
-  /// pixels, out[p·lanes + i] = image i's pixel p, scaled; absent images become zero.
-  void (*interleave_bytes)(const std::uint8_t* const* images, int count, std::int64_t size,
-                           float scale, float shift, float* out);
-
+/// What a layer is made of, for one precision. The bf16 kernels have no Winograd's way and nothing
+/// for norms before activations: those are null.
+struct LayerKernels {
   int channel_block;
 
   void (*correlate)(const Correlate& job);
@@ -158,15 +154,19 @@ struct KernelTable {
   /// The sums of turn_gradient alone.
   void (*sum_gradient)(const Axis& y, const Axis& x, int channels, const float* grad, float* sums);
   void (*weight_gradient_channel_lanes)(const WeightGradient& job);
-  void (*weight_gradient_image_lanes)(const WeightGradient& job);
+  /// For few channels. f32: images in the lanes; bf16: half as many output channels, each twice.
+  void (*weight_gradient_few_channels)(const WeightGradient& job);
+  /// bf16 alone, else null: (channels, pixels, L) → what `WeightGradient::in` is.
+  void (*split_channels)(const float* in, int channels, std::int64_t pixels, float* out);
 
   /// Adds a group's tiles, and multiplies when the points are full.
   void (*winograd_gradient_add)(WinogradGradient& job);
   /// Multiplies what is left.
   void (*winograd_gradient_flush)(WinogradGradient& job);
 
-  /// `count` images of `size` floats, one after the other → (size, L), lanes past count zero.
-  void (*interleave)(const float* images, int count, std::int64_t size, float* out);
+  /// `count` images (channels, plane), one after the other → (channels, plane, L), lanes past count
+  /// zero.
+  void (*interleave)(const float* images, int count, int channels, std::int64_t plane, float* out);
   /// Back: out[i][c][p] = scale[c]·in[c][p][i] + shift[c].
   void (*deinterleave)(const float* in, int count, int channels, std::int64_t plane,
                        const float* scale, const float* shift, float* out);
@@ -203,11 +203,36 @@ struct KernelTable {
   void (*mean_pool_backward)(int channels, int pixels, const float* grad, const float* a,
                              float slope, float* out);
 
+  /// KernelTable::histogram over scale[c]·x + shift[c], x (channels, pixels, L), of the first
+  /// `images` lanes.
+  void (*affine_histogram)(const float* x, int channels, int pixels, int images, const float* scale,
+                           const float* shift, int bins, float top, std::int64_t* counts);
+};
+
+struct KernelTable {
+  PartialMoments (*moments)(const float* x, std::int64_t n);
+  /// Adds the counts of |x| in `bins` equal bins over [0, top] to counts.
+  void (*histogram)(const float* x, std::int64_t n, int bins, float top, std::int64_t* counts);
+  void (*adamw)(const AdamWCoefficients& c, float* param, const float* grad, float* mean,
+                float* square, std::int64_t n);
+  void (*sgd)(const SgdCoefficients& c, float* param, const float* grad, float* momentum,
+              std::int64_t n);
+  /// out[i] = in[i]·scale + shift
+  void (*scale_bytes)(const std::uint8_t* in, std::int64_t n, float scale, float shift, float* out);
+  /// One group of lanes_of(isa) images, `images` of them present: plane after plane of `size`
+  /// pixels, out[p·lanes + i] = image i's pixel p, scaled; absent images become zero.
+  void (*interleave_bytes)(const std::uint8_t* const* images, int count, std::int64_t size,
+                           float scale, float shift, float* out);
+
   /// For benchmarks: `rounds` rounds of multiply-adds on registers alone.
   float (*run_multiply_adds)(std::int64_t rounds);
   int multiply_adds_per_round;
+
+  LayerKernels layers;
+  LayerKernels bf16_layers;
 };
 
 const KernelTable& table_for(Isa isa);
+const LayerKernels& layer_kernels_for(Isa isa, Precision precision);
 
 }  // namespace fatwood::kernels

@@ -1,4 +1,5 @@
 #include <fatwood/data/fashion_mnist.h>
+#include <fatwood/engine/engine.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/recipes/job.h>
@@ -42,6 +43,12 @@ LayerPtr make_model(const TrainRunOptions& options, const JobData& data) {
   if (options.initial_checkpoint && !options.resume)
     load_weights(*model, *options.initial_checkpoint);
   return model;
+}
+
+void apply_engine(const TrainRunOptions& options, Layer& model) {
+  const Engine engine = engine_named(options.engine);
+  use_engine(model, engine, kernels::default_isa(), KernelChoice::table,
+             precision_named(options.amp, engine));
 }
 
 OptimizerPtr make_optimizer(const TrainRunOptions& options, const Layer& model) {

@@ -30,6 +30,9 @@ Loaders make_loaders(const TrainRunOptions& options, const JobData& data);
 /// does until `use_engine`.
 LayerPtr make_model(const TrainRunOptions& options, const JobData& data);
 
+/// `use_engine` as options.engine and options.amp say.
+void apply_engine(const TrainRunOptions& options, Layer& model);
+
 OptimizerPtr make_optimizer(const TrainRunOptions& options, const Layer& model);
 
 }  // namespace fatwood

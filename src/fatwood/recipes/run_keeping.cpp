@@ -31,10 +31,14 @@ std::string digest_of(const ImageDataset& data) {
   return to_hex(sha.finish());
 }
 
-std::string plan_of(const Layer& model) {
+std::string plan_of(const Layer& model, kernels::Precision precision) {
   std::string text;
-  for (const PlanRow& row : describe_plan(model))
-    text += row.name + " " + row.kind + " " + (row.fused ? "fused" : row.reason) + "\n";
+  for (const PlanRow& row : describe_plan(model, precision)) {
+    text += row.name + " " + row.kind + " " + (row.fused ? "fused" : row.reason);
+    if (row.precision != kernels::Precision::f32)
+      text += " in " + std::string(name_of(row.precision));
+    text += "\n";
+  }
   return sha256_hex(as_bytes(text)).substr(0, 16);
 }
 
@@ -61,7 +65,9 @@ json machine_of(const TrainRunOptions& options, const Layer& model, torch::Devic
                {"device", device.str()},
                {"cpu", this_machine().cpu},
                {"libtorch", TORCH_VERSION}};
-  if (options.engine == name_of(Engine::fused)) machine["plan"] = plan_of(model);
+  if (options.amp != "none") machine["amp"] = options.amp;
+  if (options.engine == name_of(Engine::fused))
+    machine["plan"] = plan_of(model, precision_named(options.amp, Engine::fused));
   return machine;
 }
 

@@ -99,7 +99,7 @@ void check(const TrainRunOptions& options) {
     fail("init", options.init + " with --initial-checkpoint", "one of the two");
   want_one_of("opt", options.opt, {"adamw", "sgd"});
   want_one_of("sched", options.sched, {"onecycle", "cosine", "step", "exponential", "constant"});
-  engine_named(options.engine);
+  precision_named(options.amp, engine_named(options.engine));
   want_one_of("device", options.device, {"auto", "cpu", "cuda"});
   want_count("checkpoint-steps", options.checkpoint_steps, 0);
   want_at_least_zero("checkpoint-minutes", options.checkpoint_minutes);
@@ -137,6 +137,7 @@ nlohmann::json to_json(const TrainRunOptions& options) {
                       {"model-ema-decay", options.model_ema_decay},
                       {"patience", options.patience},
                       {"engine", options.engine},
+                      {"amp", options.amp},
                       {"device", options.device},
                       {"threads", options.threads},
                       {"shuffle", options.shuffle},
@@ -179,6 +180,7 @@ TrainRunOptions train_options_from_json(const nlohmann::json& json) {
     read("model-ema-decay", options.model_ema_decay);
     read("patience", options.patience);
     read("engine", options.engine);
+    read("amp", options.amp);
     read("device", options.device);
     read("threads", options.threads);
     read("shuffle", options.shuffle);

@@ -140,7 +140,7 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
 
   const SchedulePtr schedule = make_schedule(options, loaders.train->batches());
 
-  use_engine(*model, engine_named(options.engine));
+  apply_engine(options, *model);
 
   RunFolder folder =
       options.resume ? RunFolder::reopen(options.output)

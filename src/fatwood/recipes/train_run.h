@@ -43,7 +43,8 @@ struct TrainRunOptions {
   std::int64_t patience =
       -1;  ///< evaluations without a better loss that are borne; -1: no early stop
   std::string engine =
-      "torch";  ///< or "fused": the library's own kernels where they know the layers
+      "torch";               ///< or "fused": the library's own kernels where they know the layers
+  std::string amp = "none";  ///< or "bf16": values and products in bf16, with engine fused
   std::string device = "auto";  ///< "cpu", "cuda"
   int threads = 0;              ///< 0: LibTorch's default
   bool shuffle = true;

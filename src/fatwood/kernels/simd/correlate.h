@@ -1,9 +1,11 @@
 // The convolution tile: B output channels × up to 3 pixels × L images held in registers while it
 // runs over input channels and taps, weights broadcast. Taps on padding are left out at compile
 // time: a variant exists for every number of taps that the tile's first pixel misses on the left
-// (kLow) and its last on the right (kHigh). Extents are run-time values.
+// (kLow) and its last on the right (kHigh). Extents are run-time values. A Form says what a lane
+// holds: one channel in f32, or a pair of them in bf16.
 #pragma once
 
+#include <fatwood/kernels/simd/bf16.h>
 #include <fatwood/kernels/simd/epilogue.h>
 #include <fatwood/kernels/simd/vec.h>
 #include <fatwood/kernels/table.h>
@@ -14,6 +16,24 @@ namespace {
 // B·3 accumulators, 3 inputs and a weight fill 32 registers of AVX-512, or 16 of the others.
 constexpr int kBlock = kLanes == 16 ? 8 : 4;
 constexpr int kMostPixels = 3;
+
+struct Singles {
+  static constexpr int kChannels = 1;  // in a lane
+  FATWOOD_INLINE Vec weight(const float* p) { return splat(*p); }
+  FATWOOD_INLINE Vec add_product(Vec x, Vec w, Vec sum) { return multiply_add(x, w, sum); }
+};
+
+struct Pairs {
+  static constexpr int kChannels = 2;
+  FATWOOD_INLINE Vec weight(const float* p) { return splat_pair(p); }
+  FATWOOD_INLINE Vec add_product(Vec x, Vec w, Vec sum) { return dot(x, w, sum); }
+};
+
+/// Planes of a tensor of this many channels.
+template <class Form>
+constexpr int planes_of(int channels) {
+  return (channels + Form::kChannels - 1) / Form::kChannels;
+}
 
 struct Tile {
   const Correlate* job;
@@ -44,18 +64,26 @@ struct TileShape {
   }
 };
 
-template <int kPixels>
+template <class Form, int kPixels>
 FATWOOD_INLINE void finish(const Tile& tile, Vec (&sum)[kPixels][kBlock]) {
   const PixelRun run = pixel_run(*tile.job, tile.y, tile.x, tile.first);
-  unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
-    if (o >= tile.channels) return;
-    Vec of_channel[kPixels];
-    unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA { of_channel[i] = sum[i][o]; });
-    finish_channel(run, tile.channel + o, of_channel);
+  unroll<kBlock / Form::kChannels>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
+    if (o * Form::kChannels >= tile.channels) return;
+    Vec first[kPixels];
+    unroll<kPixels>([&]<int i>(Index<i>)
+                        FATWOOD_INLINE_LAMBDA { first[i] = sum[i][o * Form::kChannels]; });
+    if constexpr (Form::kChannels == 1) {
+      finish_channel(run, tile.channel + o, first);
+    } else {
+      Vec second[kPixels];
+      unroll<kPixels>([&]<int i>(Index<i>)
+                          FATWOOD_INLINE_LAMBDA { second[i] = sum[i][2 * o + 1]; });
+      finish_pair(run, tile.channel / 2 + o, first, second);
+    }
   });
 }
 
-template <int kTaps, int kStep, int kPixels, int kLow, int kHigh>
+template <class Form, int kTaps, int kStep, int kPixels, int kLow, int kHigh>
 void correlate_tile(const Tile& tile) {
   using Shape = TileShape<kTaps, kStep, kPixels, kLow, kHigh>;
   Vec sum[kPixels][kBlock];
@@ -74,7 +102,7 @@ void correlate_tile(const Tile& tile) {
   const float* plane = tile.in;
   const float* block = tile.weights;
   const int rows = tile.rows;
-  for (int c = tile.job->in_channels; c > 0; --c) {
+  for (int c = planes_of<Form>(tile.job->in_channels); c > 0; --c) {
     const float* row = plane;
     const float* weights = block;
     for (int r = rows; r > 0; --r) {
@@ -86,10 +114,10 @@ void correlate_tile(const Tile& tile) {
           }
         });
         unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
-          const Vec w = splat(weights[k * kBlock + o]);
+          const Vec w = Form::weight(weights + k * kBlock + o);
           unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
             if constexpr (Shape::valid(i, k)) {
-              sum[i][o] = multiply_add(x[i], w, sum[i][o]);
+              sum[i][o] = Form::add_product(x[i], w, sum[i][o]);
             }
           });
         });
@@ -100,10 +128,11 @@ void correlate_tile(const Tile& tile) {
     plane += tile.in_plane;
     block += tile.weights_per_channel;
   }
-  finish<kPixels>(tile, sum);
+  finish<Form, kPixels>(tile, sum);
 }
 
 /// Any number of taps: one pixel, whose valid taps are one run.
+template <class Form>
 void correlate_pixel(const Tile& tile) {
   const Correlate& job = *tile.job;
   const int begin = tile.low;
@@ -114,26 +143,26 @@ void correlate_pixel(const Tile& tile) {
                     ? splat(tile.bias[(tile.low * (job.x.reach() + 1) + tile.high) * kBlock + o])
                     : Vec{};
   });
-  for (int c = 0; c < job.in_channels; ++c) {
+  for (int c = 0; c < planes_of<Form>(job.in_channels); ++c) {
     for (int r = 0; r < tile.rows; ++r) {
       const float* row = tile.in + c * tile.in_plane + r * tile.in_row;
       const float* weights = tile.weights + c * tile.weights_per_channel + r * job.x.taps * kBlock;
       for (int k = begin; k < end; ++k) {
         const Vec x = load(row + k * kLanes);
         unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
-          sum[0][o] = multiply_add(x, splat(weights[k * kBlock + o]), sum[0][o]);
+          sum[0][o] = Form::add_product(x, Form::weight(weights + k * kBlock + o), sum[0][o]);
         });
       }
     }
   }
-  finish<1>(tile, sum);
+  finish<Form, 1>(tile, sum);
 }
 
 using TileFunction = void (*)(const Tile&);
 constexpr int kMostReach = 2;
 
 /// The variants for one number of taps and one step: [pixels - 1][low][high].
-template <int kTaps, int kStep>
+template <class Form, int kTaps, int kStep>
 struct TileVariants {
   TileFunction at[kMostPixels][kMostReach + 1][kMostReach + 1] = {};
 
@@ -142,7 +171,7 @@ struct TileVariants {
  private:
   template <int kPixels, int kLow = 0, int kHigh = 0>
   constexpr void fill() {
-    at[kPixels - 1][kLow][kHigh] = correlate_tile<kTaps, kStep, kPixels, kLow, kHigh>;
+    at[kPixels - 1][kLow][kHigh] = correlate_tile<Form, kTaps, kStep, kPixels, kLow, kHigh>;
     if constexpr (kHigh < kTaps / 2) {
       fill<kPixels, kLow, kHigh + 1>();
     } else if constexpr (kLow < kTaps / 2) {
@@ -153,27 +182,28 @@ struct TileVariants {
   }
 };
 
-template <int kTaps, int kStep>
-constexpr TileVariants<kTaps, kStep> kTileVariants{};
+template <class Form, int kTaps, int kStep>
+constexpr TileVariants<Form, kTaps, kStep> kTileVariants{};
 
 using VariantTable = TileFunction[kMostPixels][kMostReach + 1][kMostReach + 1];
 
+template <class Form>
 const VariantTable* variants_for(const Axis& x) {
   switch (x.taps * 10 + x.step) {
     case 11:
-      return &kTileVariants<1, 1>.at;
+      return &kTileVariants<Form, 1, 1>.at;
     case 12:
-      return &kTileVariants<1, 2>.at;
+      return &kTileVariants<Form, 1, 2>.at;
     case 21:
-      return &kTileVariants<2, 1>.at;
+      return &kTileVariants<Form, 2, 1>.at;
     case 31:
-      return &kTileVariants<3, 1>.at;
+      return &kTileVariants<Form, 3, 1>.at;
     case 32:
-      return &kTileVariants<3, 2>.at;
+      return &kTileVariants<Form, 3, 2>.at;
     case 51:
-      return &kTileVariants<5, 1>.at;
+      return &kTileVariants<Form, 5, 1>.at;
     case 52:
-      return &kTileVariants<5, 2>.at;
+      return &kTileVariants<Form, 5, 2>.at;
     default:
       return nullptr;
   }
@@ -186,6 +216,7 @@ FATWOOD_INLINE int next_tile(int left) {
 }
 
 /// One row of output for one block of channels.
+template <class Form>
 void correlate_row(const Correlate& job, const VariantTable* variants, int row, int block) {
   const int low = job.y.low(row);
   const int high = job.y.high(row);
@@ -198,7 +229,8 @@ void correlate_row(const Correlate& job, const VariantTable* variants, int row, 
   tile.in_row = in_row;
   tile.in_plane = in_row * job.y.extent;
   tile.weights_per_channel = per_channel;
-  tile.weights = job.weights + block * per_channel * job.in_channels + low * job.x.taps * kBlock;
+  tile.weights = job.weights + block * per_channel * planes_of<Form>(job.in_channels) +
+                 low * job.x.taps * kBlock;
   tile.rows = job.y.taps - low - high;
   if (tile.rows < 0) tile.rows = 0;
   tile.channel = block * kBlock;
@@ -220,24 +252,25 @@ void correlate_row(const Correlate& job, const VariantTable* variants, int row, 
     if (variants) {
       (*variants)[pixels - 1][tile.low][tile.high](tile);
     } else {
-      correlate_pixel(tile);
+      correlate_pixel<Form>(tile);
     }
     at += pixels;
   }
 }
 
+template <class Form>
 void correlate(const Correlate& job) {
-  const VariantTable* variants = variants_for(job.x);
+  const VariantTable* variants = variants_for<Form>(job.x);
   const int blocks = (job.out_channels + kBlock - 1) / kBlock;
   // Large images: the rows of the input stay in the first-level cache while every block reads them.
   // Small ones: the weights of a block do.
   if (job.y.extent > 7) {
     for (int row = 0; row < job.y.count; ++row) {
-      for (int block = 0; block < blocks; ++block) correlate_row(job, variants, row, block);
+      for (int block = 0; block < blocks; ++block) correlate_row<Form>(job, variants, row, block);
     }
   } else {
     for (int block = 0; block < blocks; ++block) {
-      for (int row = 0; row < job.y.count; ++row) correlate_row(job, variants, row, block);
+      for (int row = 0; row < job.y.count; ++row) correlate_row<Form>(job, variants, row, block);
     }
   }
 }

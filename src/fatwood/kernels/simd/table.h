@@ -1,6 +1,7 @@
 // Gathers the kernels of the target that the including file is compiled for.
 #pragma once
 
+#include <fatwood/kernels/simd/bf16_table.h>
 #include <fatwood/kernels/simd/bytes.h>
 #include <fatwood/kernels/simd/correlate.h>
 #include <fatwood/kernels/simd/elementwise.h>
@@ -17,23 +18,17 @@
 namespace fatwood::kernels {
 namespace {
 
-constexpr KernelTable make_table() {
+constexpr LayerKernels make_f32_layers() {
   return {
-      .moments = moments_of_run,
-      .histogram = histogram_of_run,
-      .affine_histogram = affine_histogram,
-      .adamw = adamw_flat,
-      .sgd = sgd_flat,
-      .scale_bytes = scale_bytes,
-      .interleave_bytes = interleave_bytes,
       .channel_block = kBlock,
-      .correlate = correlate,
+      .correlate = correlate<Singles>,
       .correlate_winograd = correlate_winograd,
       .fold_stats = fold_stats,
       .turn_gradient = turn_gradient,
       .sum_gradient = sum_gradient,
       .weight_gradient_channel_lanes = weight_gradient_channel_lanes,
-      .weight_gradient_image_lanes = weight_gradient_image_lanes,
+      .weight_gradient_few_channels = weight_gradient_image_lanes,
+      .split_channels = nullptr,
       .winograd_gradient_add = winograd_gradient_add,
       .winograd_gradient_flush = winograd_gradient_flush,
       .interleave = interleave,
@@ -48,8 +43,22 @@ constexpr KernelTable make_table() {
       .max_pool_backward = max_pool_backward,
       .mean_pool = mean_pool,
       .mean_pool_backward = mean_pool_backward,
+      .affine_histogram = affine_histogram,
+  };
+}
+
+constexpr KernelTable make_table() {
+  return {
+      .moments = moments_of_run,
+      .histogram = histogram_of_run,
+      .adamw = adamw_flat,
+      .sgd = sgd_flat,
+      .scale_bytes = scale_bytes,
+      .interleave_bytes = interleave_bytes,
       .run_multiply_adds = run_multiply_adds,
       .multiply_adds_per_round = kPeakChains * kLanes,
+      .layers = make_f32_layers(),
+      .bf16_layers = make_bf16_layers(),
   };
 }
 

@@ -37,7 +37,8 @@ FATWOOD_INLINE void transpose(Vec (&rows)[kLanes]) {
   transpose_step<kLanes / 2>(rows);
 }
 
-void interleave(const float* images, int count, std::int64_t size, float* out) {
+void interleave(const float* images, int count, int channels, std::int64_t plane, float* out) {
+  const std::int64_t size = channels * plane;
   std::int64_t p = 0;
   for (; p + kLanes <= size; p += kLanes) {
     Vec rows[kLanes];
