@@ -1,12 +1,14 @@
 # How every target of this project is made: warnings, sanitizers, the shared precompiled header.
 # Headers of templates cost more than what includes them, so a few sources are compiled as one.
 
+set(FATWOOD_UNITY_BATCH 6)
+
 function(fatwood_compile_options target)
   # g++ 12 sees impossible overlaps in std::string (its bugs 105329 and 105651).
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic
                                            $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
                                            $<$<BOOL:${FATWOOD_WERROR}>:-Werror>)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 4)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${FATWOOD_UNITY_BATCH})
   if(FATWOOD_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${FATWOOD_SANITIZE} -fno-sanitize-recover=all
                                              -fno-omit-frame-pointer)
