@@ -2,44 +2,13 @@
 
 Real training runs here are on a small data set in FashionMNIST's format, made by `tiny_mnist`.
 """
-import gzip, json, os, pathlib, signal, struct, subprocess, time
+import gzip, json, os, signal, struct, subprocess, time
 
-import numpy
 import pytest
 
-PROGRAM = os.environ["FATWOOD_PROGRAM"]
+from program import PROGRAM, fatwood, refused
+
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-
-
-def fatwood(*args, timeout=120, **options):
-    return subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True, timeout=timeout, **options)
-
-
-def idx(array):
-    return struct.pack(f">I{array.ndim}I", 0x0800 | array.ndim, *array.shape) + array.tobytes()
-
-
-@pytest.fixture(scope="module")
-def tiny_mnist(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    random = numpy.random.default_rng(0)
-    for part, count in (("train", 300), ("t10k", 70)):
-        labels = random.integers(0, 10, count, dtype=numpy.uint8)
-        images = random.integers(0, 60, (count, 28, 28), dtype=numpy.uint8)
-        images[numpy.arange(count), labels * 2 + 3, :] = 250  # a bright line whose height tells the class
-        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
-            (folder / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(idx(array)))
-    return folder
-
-
-def refused(result, code, *words):
-    """One error line of the kind, no signal, no traceback."""
-    assert result.returncode == code, result.stderr
-    errors = [line for line in result.stderr.splitlines() if " error: " in line]
-    assert len(errors) == 1 and errors[0].startswith("fatwood: "), result.stderr
-    for word in words:
-        assert word in errors[0], errors[0]
-    assert "frame #" not in result.stderr
 
 
 def test_version_names_itself_libtorch_instruction_set_and_threads():

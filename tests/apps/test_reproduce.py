@@ -5,7 +5,8 @@ import gzip, json, shutil
 import numpy
 import pytest
 
-from test_program import fatwood, idx, refused
+from program import fatwood, refused
+from tiny_data import idx
 
 PAGE_RUNS = ["deeper_cnn", "residual_cnn", "resnet18", "double_conv_cnn"]
 

@@ -2,53 +2,33 @@
 
 Runs are on a small data set in FashionMNIST's format, so that each takes a second.
 """
-import gzip, hashlib, json, os, random, signal, struct, subprocess, time
+import gzip, hashlib, json, os, random, signal, subprocess, time
 
 import numpy
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-PROGRAM = os.environ["FATWOOD_PROGRAM"]
+from program import PROGRAM, fatwood, refused, rows_of, same
+
 SMALL = ["--model", "cnn", "--epochs", "3", "--batch-size", "32", "--checkpoint-steps", "3"]  # 10 batches an epoch
 
 
-def fatwood(*args, **options):
-    return subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True, timeout=120, **options)
-
-
-def idx(array):
-    return struct.pack(f">I{array.ndim}I", 0x0800 | array.ndim, *array.shape) + array.tobytes()
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    numbers = numpy.random.default_rng(0)
-    for part, count in (("train", 300), ("t10k", 70)):
-        labels = numbers.integers(0, 10, count, dtype=numpy.uint8)
-        images = numbers.integers(0, 60, (count, 28, 28), dtype=numpy.uint8)
-        images[numpy.arange(count), labels * 2 + 3, :] = 250
-        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
-            (folder / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(idx(array)))
-    return folder
-
-
-def rows_of(run):
-    lines = (run / "rows.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
+@pytest.fixture
+def data(tiny_mnist):
+    return tiny_mnist
 
 
 def start(*args):
     return subprocess.Popen([PROGRAM, "train", *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(process, run, batches):
-    """Until the run has that many batches and a checkpoint; false when it ended before."""
+def wait_for(process, run, batches, checkpoints=1):
+    """Until the run has that many batches and checkpoints; false when it ended before."""
     deadline = time.time() + 60
     while time.time() < deadline and process.poll() is None:
         rows = run / "rows.jsonl"
-        if rows.exists() and rows.read_text().count('"batch"') >= batches and list(run.glob("checkpoints/step-*.safetensors")):
+        if rows.exists() and rows.read_text().count('"batch"') >= batches and len(list(run.glob("checkpoints/step-*.safetensors"))) >= checkpoints:
             return True
         time.sleep(0.002)
     return False
@@ -60,19 +40,6 @@ def newest_step(run):
 
 def restarts(run):
     return [json.loads(line) for line in (run / "restarts.jsonl").read_text().splitlines()]
-
-
-def refused(result, code, *words):
-    assert result.returncode == code, result.stderr
-    errors = [line for line in result.stderr.splitlines() if " error: " in line]
-    assert len(errors) == 1, result.stderr
-    for word in words:
-        assert str(word) in errors[0], errors[0]
-
-
-def same(left, right):
-    result = fatwood("diff-runs", left, right)
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 CASES = {
@@ -187,10 +154,10 @@ def test_a_run_whose_last_files_are_missing_makes_them_again(data, tmp_path):
 
 def test_the_newest_checkpoint_is_passed_over_loudly_when_it_is_damaged(data, tmp_path):
     whole, run = tmp_path / "whole", tmp_path / "run"
-    args = [*SMALL, "--data", data]
+    args = [*SMALL, "--epochs", "10", "--data", data]
     assert fatwood("train", *args, "--output", whole).returncode == 0
     process = start(*args, "--output", run)
-    assert wait_for(process, run, 22)
+    assert wait_for(process, run, 22, checkpoints=2)
     process.kill()
     process.communicate()
     newest = run / "checkpoints" / f"step-{newest_step(run):08d}.safetensors"

@@ -1,10 +1,13 @@
 """What the tests of whole runs share: the data, and the run that nothing happened to."""
 
 import pathlib
+import sys
 
 import pytest
 
-import tiny_data
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+
+import tiny_data  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ not yielded: Python's zlib and safetensors judge that where it is not plain by c
 """
 
 import gzip
+import hashlib
 import json
 import random
 import struct
@@ -377,3 +378,28 @@ def safetensors_files(count, seed):
         if not python_accepts(changed):
             made += 1
             yield what, changed
+
+
+# --- checkpoints ----------------------------------------------------------------------------------
+
+def checkpoint_body(random_, about=None):
+    """A checkpoint without the digest that ends it."""
+    header, data = safetensors_parts(random_)
+    data = bytes(len(data))  # numbers that are finite
+    header["digest"] = {"dtype": "U8", "shape": [32], "data_offsets": [len(data), len(data) + 32]}
+    header["__metadata__"] = {"fatwood.checkpoint": json.dumps({"format": 1, "step": 3} if about is None else about)}
+    return safetensors_file(header, data)  # the digest's data are what the caller adds
+
+
+def checkpoint_file(random_):
+    body = checkpoint_body(random_)
+    return body + hashlib.sha256(body).digest()
+
+
+def checkpoints(every, seed):
+    """Of a small one: each byte flipped and each truncation, or every so manyth of them."""
+    whole = checkpoint_file(random.Random(f"checkpoint {seed}"))
+    for place in range(0, len(whole), every):
+        yield f"byte {place} flipped", whole[:place] + bytes([whole[place] ^ 0xff]) + whole[place + 1:]
+        yield f"cut to {place} bytes", whole[:place]
+    yield "a byte more", whole + b"\0"

@@ -1,11 +1,13 @@
 // parse_file FORMAT IN OUT: reads IN as the library does and writes what it holds to OUT, which
-// must not appear when IN is wrong. FORMAT is idx1, idx3, gzip or safetensors. The program that
-// test_malformed.py sends its files to; exits as the main program does.
+// must not appear when IN is wrong. FORMAT is idx1, idx3, gzip, safetensors or checkpoint. The
+// program that test_malformed.py sends its files to; exits as the main program does.
 #include <iostream>
 #include <string>
+#include <vector>
 
 #include <fatwood/core/error.h>
 #include <fatwood/data/idx.h>
+#include <fatwood/io/checkpoint_file.h>
 #include <fatwood/io/file.h>
 #include <fatwood/io/gzip.h>
 #include <fatwood/io/safetensors.h>
@@ -16,6 +18,11 @@ void parse_file(const std::string& format, const std::string& in, const std::str
   if (format == "safetensors") {
     const auto file = fatwood::Safetensors::read(in);
     fatwood::write_safetensors(out, file.tensors(), file.metadata());
+  } else if (format == "checkpoint") {
+    const auto file = fatwood::read_checkpoint(in);
+    std::vector<fatwood::TensorView> tensors = file.tensors.tensors();
+    std::erase_if(tensors, [](const auto& tensor) { return tensor.name == "digest"; });
+    fatwood::write_checkpoint(out, tensors, file.about);
   } else if (format == "gzip") {
     const fatwood::IdxLimits limits;
     const fatwood::Bytes packed = fatwood::read_file(in, limits.file_bytes);
@@ -24,7 +31,7 @@ void parse_file(const std::string& format, const std::string& in, const std::str
     fatwood::write_file(out, fatwood::read_idx(in, format == "idx1" ? 1 : 3).values);
   } else {
     throw fatwood::Error(fatwood::ErrorKind::usage, "parse_file",
-                         format + ": wanted idx1, idx3, gzip or safetensors");
+                         format + ": wanted idx1, idx3, gzip, safetensors or checkpoint");
   }
 }
 

@@ -10,6 +10,7 @@ import resource
 import subprocess
 
 import pytest
+import safetensors
 
 import malformed
 
@@ -102,9 +103,19 @@ def test_safetensors_huge(tmp_path, base):
         refuse("safetensors", what, data, "", tmp_path, base)
 
 
+def test_checkpoints(tmp_path, base):
+    sound = tmp_path / "sound"
+    sound.write_bytes(malformed.checkpoint_file(malformed.random.Random(SEED)))
+    assert run("checkpoint", sound, tmp_path / "again", base + MEMORY).returncode == 0
+    again, before = ({name for name, _ in safetensors.deserialize(path.read_bytes())} for path in (tmp_path / "again", sound))
+    assert again == before
+    for what, data in malformed.checkpoints(1 if FULL else 10, SEED):
+        refuse("checkpoint", what, data, ".safetensors", tmp_path, base)
+
+
 def test_what_is_no_file_is_refused(tmp_path, base):
     os.mkfifo(tmp_path / "pipe")
-    for format_ in ["idx1", "idx3", "gzip", "safetensors"]:
+    for format_ in ["idx1", "idx3", "gzip", "safetensors", "checkpoint"]:
         for path in [tmp_path, tmp_path / "pipe", tmp_path / "missing", pathlib.Path("/dev/zero")]:
             result = run(format_, path, tmp_path / "out", base + MEMORY)
             assert result.returncode == 5, result.stderr

@@ -5,6 +5,6 @@ function(run)
 endfunction()
 
 cmake_host_system_information(RESULT cores QUERY NUMBER_OF_LOGICAL_CORES)
-run("${CMAKE_COMMAND}" --preset "${preset}" -B "${build}" "-DLIBTORCH_ROOT=${libtorch}")
+run("${CMAKE_COMMAND}" --preset "${preset}" -B "${build}" "-DLIBTORCH_ROOT=${libtorch}" -DFATWOOD_BUILD_BENCH=OFF)
 run("${CMAKE_COMMAND}" --build "${build}" -j "${cores}" --target ${targets})
 run("${CMAKE_CTEST_COMMAND}" --test-dir "${build}" --output-on-failure --no-tests=error -j "${cores}" -R "${tests}" -LE slow)

@@ -123,13 +123,18 @@ TEST(RunFolder, refuses_a_run_that_is_there_and_replaces_it_when_told) {
     RunFolder folder(path, false);
     folder.write_args({});
     folder.write_json("summary.json", {});
+    folder.write_json("lr_find.json", {});
+    std::filesystem::create_directories(path / "tensorboard");
+    std::ofstream(path / "notes.txt") << "the user's own";
   }
   EXPECT_THAT(refusal(path, false),
               HasSubstr("holds a run; choose another --output, or --overwrite it"));
   EXPECT_TRUE(std::filesystem::exists(path / "summary.json"));
   const RunFolder again(path, true);
-  EXPECT_FALSE(std::filesystem::exists(path / "summary.json"));
-  EXPECT_FALSE(std::filesystem::exists(path / "args.json"));
+  std::vector<std::string> left;
+  for (const auto& entry : std::filesystem::directory_iterator(path))
+    left.push_back(entry.path().filename());
+  EXPECT_THAT(left, testing::UnorderedElementsAre("notes.txt", "run.lock"));
 }
 
 TEST(RunFolder, never_touches_a_folder_of_other_things) {

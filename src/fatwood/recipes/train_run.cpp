@@ -174,6 +174,7 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
   const auto checkpointing = std::make_shared<Checkpointing>(keeper.checkpointing());
   Callbacks callbacks = make_callbacks(options, hooks, classes, schedule, result.recorder);
   callbacks.push_back(checkpointing);
+  callbacks.insert(callbacks.end(), hooks.callbacks.begin(), hooks.callbacks.end());
   Learner learner({.model = model,
                    .loaders = loaders,
                    .optimizer = make_optimizer(options, *model),

@@ -78,6 +78,7 @@ struct TrainRunHooks {
   /// Sinks that write into the run's folder; called once it is there.
   std::function<std::vector<RowSinkPtr>(const std::filesystem::path& folder)> sinks_in = {};
   std::function<void(std::string_view)> say = {};  ///< lines for the user: where it trains, remarks
+  Callbacks callbacks = {};  ///< beside the run's own; a resume wants those of the same names
 };
 
 /// Checks every option and loads the data before anything is written. Throws Error of the kind that

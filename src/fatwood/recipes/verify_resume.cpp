@@ -12,10 +12,10 @@
 
 #include <fatwood/core/error.h>
 #include <fatwood/core/philox.h>
+#include <fatwood/io/checkpoint_file.h>
 #include <fatwood/io/descriptor.h>
 #include <fatwood/io/file.h>
 #include <fatwood/recipes/verify_resume.h>
-#include <fatwood/train/checkpoint_file.h>
 #include <fatwood/train/compare_runs.h>
 
 namespace fatwood {

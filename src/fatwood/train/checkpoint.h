@@ -1,5 +1,5 @@
 // What a checkpoint holds of a run, taken out of it and put back: weights, optimiser, gradients
-// that were kept, callbacks, random numbers, position. The file is checkpoint_file.h's, when to
+// that were kept, callbacks, random numbers, position. The file is io/checkpoint_file.h's, when to
 // write one checkpointing.h's, going on from one resume.h's.
 #pragma once
 
@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include <fatwood/train/checkpoint_file.h>
+#include <fatwood/io/checkpoint_file.h>
 #include <fatwood/train/learner.h>
 
 namespace fatwood {

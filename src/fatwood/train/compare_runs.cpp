@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include <fatwood/core/error.h>
+#include <fatwood/io/checkpoint_file.h>
 #include <fatwood/io/file.h>
-#include <fatwood/train/checkpoint_file.h>
 #include <fatwood/train/compare_runs.h>
 #include <fatwood/train/run_folder.h>
 

@@ -179,7 +179,9 @@ void Learner::pass(Mode mode, std::int64_t first_batch) {
       count_steps();
       run_.batch = source.get(run_.epoch, run_.batch_index);
       run_.forget_loss_value();
-      bracket(kBatch, [this] { one_batch(); });
+      bool made = false;
+      bracket(kBatch, [&] { made = one_batch(); });
+      if (run_.cancelled() && !made) break;  // the fit ends before this batch
     }
     count_steps();
   });
@@ -189,17 +191,17 @@ void Learner::count_steps() {
   if (run_.training()) run_.step = run_.epoch * run_.batches + run_.batch_index;
 }
 
-void Learner::one_batch() {
+bool Learner::one_batch() {
   run_.parts.predict(run_);
-  if (!fire(&Callback::after_predict)) return;
+  if (!fire(&Callback::after_predict)) return false;
   run_.parts.get_loss(run_);
-  if (!fire(&Callback::after_loss)) return;
-  if (!run_.training()) return;
+  if (!fire(&Callback::after_loss)) return false;
+  if (!run_.training()) return true;
   run_.parts.backward(run_);
-  if (!fire(&Callback::after_backward)) return;
+  if (!fire(&Callback::after_backward)) return false;
   run_.parts.step(run_);
-  if (!fire(&Callback::after_step)) return;
-  run_.parts.zero_grad(run_);
+  if (fire(&Callback::after_step)) run_.parts.zero_grad(run_);
+  return true;
 }
 
 }  // namespace fatwood

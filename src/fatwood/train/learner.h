@@ -65,7 +65,7 @@ class Learner {
   bool fire(Event event);  // false when a cancel stands
   void pass(Mode mode, std::int64_t first_batch);
   void count_steps();
-  void one_batch();
+  bool one_batch();  // false when a cancel came before the step
 
   Run run_;
   Callbacks callbacks_;

@@ -19,9 +19,11 @@ namespace fs = std::filesystem;
 
 constexpr const char* kLock = "run.lock";
 constexpr std::uint64_t kMaxRowsBytes = std::uint64_t{16} << 30;
-constexpr std::array kFiles{"args.json",    "rows.jsonl",       "summary.csv", "model.safetensors",
-                            "summary.json", "predictions.json", "report.html", "restarts.jsonl"};
+constexpr std::array kFiles{"args.json",         "rows.jsonl",     "summary.csv",
+                            "model.safetensors", "summary.json",   "predictions.json",
+                            "report.html",       "restarts.jsonl", "lr_find.json"};
 constexpr const char* kCheckpoints = "checkpoints";
+constexpr std::array kFolders{kCheckpoints, "tensorboard"};
 
 bool is_run(const fs::path& path) {
   return fs::exists(path / "args.json") || fs::exists(path / "rows.jsonl");
@@ -175,7 +177,7 @@ RunFolder::RunFolder(fs::path path, bool overwrite) : path_(std::move(path)) {
     if (!is_run(path_)) return;
     if (!overwrite) refuse("holds a run; choose another --output, or --overwrite it");
     for (const char* name : kFiles) fs::remove(path_ / name);
-    fs::remove_all(path_ / kCheckpoints);
+    for (const char* name : kFolders) fs::remove_all(path_ / name);
     remove_temporaries(path_);
   } catch (const fs::filesystem_error& error) {
     throw Error(ErrorKind::io, "run_folder", path_.string() + ": " + error.code().message());

@@ -5,9 +5,9 @@
 #include <system_error>
 
 #include <fatwood/core/error.h>
+#include <fatwood/io/checkpoint_file.h>
 #include <fatwood/io/file.h>
 #include <fatwood/io/sha256.h>
-#include <fatwood/train/checkpoint_file.h>
 
 namespace fatwood {
 namespace {

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <limits>
 
@@ -5,8 +7,9 @@
 #include <gtest/gtest.h>
 
 #include <fatwood/core/error.h>
+#include <fatwood/io/checkpoint_file.h>
 #include <fatwood/io/file.h>
-#include <fatwood/train/checkpoint_file.h>
+#include <fatwood/io/sha256.h>
 
 #include "support/temporary_folder.h"
 
@@ -89,6 +92,65 @@ TEST(CheckpointFile, every_truncation_and_every_longer_file_is_noticed) {
   Bytes longer = good;
   longer.push_back(0);
   EXPECT_NE(refusal(std::move(longer)), "");
+}
+
+// Gives the bytes the digest that a writer of them would have given.
+Bytes sealed(Bytes bytes) {
+  const std::size_t body = bytes.size() - Sha256::Digest{}.size();
+  Sha256 sha;
+  sha.update(ByteView(bytes).first(body));
+  const Sha256::Digest digest = sha.finish();
+  std::copy(digest.begin(), digest.end(), bytes.begin() + static_cast<std::ptrdiff_t>(body));
+  return bytes;
+}
+
+TEST(CheckpointFile, behind_a_right_digest_every_change_of_the_header_is_read_or_refused) {
+  const TemporaryFolder folder;
+  const Bytes good = Sample().written(folder.path() / "a");
+  ASSERT_EQ(refusal(sealed(good)), "");
+  std::uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, good.data(), sizeof header_bytes);
+  int refused = 0, tried = 0;
+  for (std::size_t i = 0; i < 8 + header_bytes; ++i) {
+    for (const int change : {0x01, 0x10, 0x80, 0xff}) {
+      Bytes bad = good;
+      bad[i] = static_cast<std::uint8_t>(bad[i] ^ change);
+      ++tried;
+      refused +=
+          refusal(sealed(std::move(bad))).empty() ? 0 : 1;  // refusal() wants the right error
+    }
+  }
+  for (std::size_t length = 32; length < good.size(); ++length) {
+    EXPECT_NE(
+        refusal(sealed(Bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(length)))),
+        "")
+        << length;
+  }
+  EXPECT_GT(refused, tried / 2);  // the others changed a name or a number of `about`
+  EXPECT_LT(refused, tried);
+}
+
+TEST(CheckpointFile, what_it_says_of_itself_must_be_json_with_its_format) {
+  const TemporaryFolder folder;
+  const Sample sample;
+  for (const nlohmann::json& about :
+       {nlohmann::json(), nlohmann::json(7), nlohmann::json::array({1}), nlohmann::json::object(),
+        nlohmann::json{{"format", "1"}}, nlohmann::json{{"format", nullptr}}}) {
+    write_checkpoint(folder.path() / "a", sample.views(), about);
+    EXPECT_THAT(refusal(read_file(folder.path() / "a", kLimit)),
+                HasSubstr("what it says of itself cannot be read"))
+        << about;
+  }
+  for (const std::string text : {"", "{", "{\"format\":1", "[[[["}) {
+    std::vector<TensorView> views = sample.views();
+    Sha256::Digest digest{};
+    views.push_back({"digest", DType::u8, {32}, digest});
+    Bytes bytes;
+    encode_safetensors("a", views, {{"fatwood.checkpoint", text}}, [&bytes](ByteView piece) {
+      bytes.insert(bytes.end(), piece.begin(), piece.end());
+    });
+    EXPECT_NE(refusal(sealed(std::move(bytes))), "") << text;
+  }
 }
 
 TEST(CheckpointFile, other_safetensors_files_are_no_checkpoints) {
