@@ -87,7 +87,7 @@ def test_the_comparison_sees_a_lost_a_repeated_and_a_changed_row(reference, tmp_
 
 def test_kills_at_random_calls(killed, reference, capsys):
     outcomes = [kill_and_resume(plan, killed, reference)
-                for plan in points(reference, reference.first_save + 1, reference.calls - 1, 300 if FULL else 6, SEED)]
+                for plan in points(reference, reference.first_save + 1, reference.calls - 1, 300 if FULL else 20, SEED)]
     # On a slow disk the first one may be killed a little before the first checkpoint is whole.
     assert sum(step > 0 for _, step in outcomes) > len(outcomes) // 2
     with capsys.disabled():
@@ -110,7 +110,7 @@ def test_kills_at_every_call_of_a_save(killed, reference, capsys):
 
 
 def test_kills_before_the_first_checkpoint_start_again(killed, reference):
-    for plan in points(reference, reference.first_save // 2, reference.first_save - 1, 10 if FULL else 1, SEED + 1):
+    for plan in points(reference, reference.first_save // 2, reference.first_save - 1, 10 if FULL else 3, SEED + 1):
         run, _ = killed(plan)
         if (run / "args.json").exists():
             step = newest(run)
@@ -124,7 +124,7 @@ def test_kills_during_a_resume(killed, reference, tmp_path, capsys):
     phases = []
     for again in (1, 2):
         choice = random.Random(SEED + 1 + again)
-        for plan in points(reference, reference.first_save + 1, reference.calls - 1, 20 if FULL else 1, SEED + 3 + again):
+        for plan in points(reference, reference.first_save + 1, reference.calls - 1, 20 if FULL else 3, SEED + 3 + again):
             run, _ = killed(plan)
             for _ in range(again):
                 before = newest(run)

@@ -1,4 +1,5 @@
 #include <fstream>
+#include <semaphore>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -88,6 +89,56 @@ TEST(Checkpointing, saves_by_steps_and_at_the_end_whatever_the_disk_does) {
   EXPECT_GE(saving->cost().saved, 2);
   EXPECT_EQ(read_checkpoint(folder / "c" / checkpoint_name(8)).about["position"],
             (nlohmann::json{{"epoch", 2}, {"pass", "train"}, {"batch", 0}}));
+}
+
+TEST(CheckpointWriter, writes_in_the_order_of_handing_over_two_states_of_one_step_too) {
+  const TemporaryFolder folder;
+  Learner learner = tiny_learner();
+  learner.fit(1);
+  const Position before{.epoch = 0, .pass = Mode::evaluation, .batch = 0},
+      behind{.epoch = 1, .pass = Mode::training, .batch = 0};
+  ASSERT_EQ(step_at(before, 4), step_at(behind, 4));
+  for (int i = 0; i < 20; ++i) {
+    const auto path = folder / std::to_string(i);
+    {
+      CheckpointWriter writer({.folder = path});
+      Snapshot* newer = writer.acquire(SaveWeight::best);
+      Snapshot* older = writer.acquire(SaveWeight::regular);
+      older->take(learner.run(), before, {});
+      newer->take(learner.run(), behind, {});
+      writer.submit(older, SaveWeight::regular);
+      writer.submit(newer, SaveWeight::best);
+    }
+    const CheckpointFile file = read_checkpoint(path / checkpoint_name(4));
+    EXPECT_EQ(file.about["position"]["pass"], "train") << "an older state took a newer one's place";
+  }
+}
+
+TEST(CheckpointWriter, a_waiting_state_that_matters_more_keeps_its_place) {
+  const TemporaryFolder folder;
+  Learner learner = tiny_learner();
+  learner.fit(1);
+  std::binary_semaphore at_disk(0), disk(0);
+  CheckpointWriter writer({.folder = folder / "c", .before_write = [&, first = true]() mutable {
+                             if (!std::exchange(first, false)) return;
+                             at_disk.release();
+                             disk.acquire();
+                           }});
+  const auto submit = [&](std::int64_t step, SaveWeight weight) {
+    Snapshot* snapshot = writer.acquire(weight);
+    if (!snapshot) return false;
+    snapshot->take(learner.run(), {.epoch = 0, .pass = Mode::training, .batch = step}, {});
+    writer.submit(snapshot, weight);
+    return true;
+  };
+  EXPECT_TRUE(submit(1, SaveWeight::regular));
+  at_disk.acquire();  // it is being written, for as long as the test wants
+  EXPECT_TRUE(submit(2, SaveWeight::best));
+  EXPECT_FALSE(submit(3, SaveWeight::regular));
+  EXPECT_TRUE(submit(4, SaveWeight::best));
+  disk.release();
+  writer.drain();
+  EXPECT_THAT(steps_in(folder / "c"), ElementsAre(4, 1));
 }
 
 TEST(Checkpointing, an_interrupted_fit_is_saved_at_its_last_batch) {

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <new>
 #include <system_error>
+#include <utility>
 
 #include <fatwood/core/error.h>
 #include <fatwood/io/file.h>
@@ -38,8 +39,12 @@ Snapshot* CheckpointWriter::acquire(SaveWeight weight, bool wait) {
   if (wait) changed_.wait(lock, [this] { return slot_in(State::free) != nullptr; });
   Slot* slot = slot_in(State::free);
   if (!slot) {
-    slot = slot_in(State::waiting);
-    if (!slot || slot->weight > weight) return nullptr;
+    for (Slot& waiting : slots_) {
+      if (waiting.state != State::waiting || waiting.weight > weight) continue;
+      if (!slot || std::pair(waiting.weight, waiting.order) < std::pair(slot->weight, slot->order))
+        slot = &waiting;
+    }
+    if (!slot) return nullptr;
   }
   slot->state = State::filling;
   return &slot->snapshot;
@@ -51,6 +56,7 @@ void CheckpointWriter::set(Snapshot* snapshot, State state, SaveWeight weight) {
     if (&slot.snapshot != snapshot) continue;
     slot.state = state;
     slot.weight = weight;
+    slot.order = ++submitted_;
   }
   changed_.notify_all();
 }
@@ -79,8 +85,7 @@ void CheckpointWriter::work(const std::stop_token& stop) {
     // Both may wait: the older one first.
     Slot* slot = slot_in(State::waiting);
     for (Slot& other : slots_) {
-      if (other.state == State::waiting && other.snapshot.step() < slot->snapshot.step())
-        slot = &other;
+      if (other.state == State::waiting && other.order < slot->order) slot = &other;
     }
     slot->state = State::writing;
     lock.unlock();

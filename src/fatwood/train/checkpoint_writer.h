@@ -39,7 +39,7 @@ struct SaveOutcome {
 };
 
 /// How much a snapshot matters. While one waits, a newer one of the same weight or more takes its
-/// place; one of less is not taken.
+/// place; one of less is not taken. They are written in the order in which they were handed over.
 enum class SaveWeight { regular, epoch_end, best };
 
 class CheckpointWriter {
@@ -67,6 +67,8 @@ class CheckpointWriter {
     Snapshot snapshot;
     State state = State::free;
     SaveWeight weight = SaveWeight::regular;
+    std::uint64_t order = 0;  // of being handed over; a step can be saved twice, before an epoch's
+                              // evaluation and behind it
   };
 
   void work(const std::stop_token& stop);
@@ -78,6 +80,7 @@ class CheckpointWriter {
   CheckpointWriterOptions options_;
   std::vector<std::int64_t> whole_;  // steps of checkpoints that are known to be good, rising
   std::array<Slot, 2> slots_;
+  std::uint64_t submitted_ = 0;
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::vector<SaveOutcome> outcomes_;
