@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <fatwood/core/allocator.h>
 #include <fatwood/core/error.h>
 #include <fatwood/core/text.h>
 
@@ -73,6 +74,7 @@ int main(int argc, char** argv) {
   using fatwood::ErrorKind;
   // A file over the limit of its size is then an error of the write, as on a full disk.
   std::signal(SIGXFSZ, SIG_IGN);
+  fatwood::reserve_memory_for_errors();
   CLI::App app("fatwood: trains small vision networks, fast, from C++", "fatwood");
   app.footer(kFooter);
   app.require_subcommand(1);

@@ -1,6 +1,8 @@
+#include <atomic>
 #include <cstdlib>
 #include <initializer_list>
 #include <limits>
+#include <new>
 
 #include <fatwood/core/allocator.h>
 
@@ -9,6 +11,31 @@
 #endif
 
 namespace fatwood {
+namespace {
+
+constexpr std::size_t kReserveBytes = 1 << 20;
+std::atomic<void*> reserve{nullptr};
+std::atomic<bool> reserving{false};
+
+[[noreturn]] void give_reserve_back() {
+  std::free(reserve.exchange(nullptr));
+  throw std::bad_alloc();
+}
+
+}  // namespace
+
+void reserve_memory_for_errors() {
+  reserving = true;
+  renew_reserve();
+  std::set_new_handler(give_reserve_back);
+}
+
+void renew_reserve() {
+  if (!reserving || reserve != nullptr) return;
+  void* block = std::malloc(kReserveBytes);
+  void* none = nullptr;
+  if (!reserve.compare_exchange_strong(none, block)) std::free(block);
+}
 
 void keep_freed_memory() {
 #ifdef __GLIBC__

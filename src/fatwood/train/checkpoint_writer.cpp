@@ -4,6 +4,7 @@
 #include <system_error>
 #include <utility>
 
+#include <fatwood/core/allocator.h>
 #include <fatwood/core/error.h>
 #include <fatwood/io/file.h>
 #include <fatwood/train/checkpoint_writer.h>
@@ -89,6 +90,7 @@ void CheckpointWriter::work(const std::stop_token& stop) {
     }
     slot->state = State::writing;
     lock.unlock();
+    renew_reserve();  // an earlier save may have used it
     SaveOutcome outcome{.step = slot->snapshot.step()};
     try {
       outcome = write(*slot);
