@@ -107,7 +107,14 @@ Resumed resume(RunFolder& folder, RunRows& rows, Recorder& recorder, Learner& le
     resumed.step = step_at(resumed.position, learner.run().training_batches());
     set_aside_later(checkpoints, resumed.step);
   }
-  for (const char* name : kFinalFiles) fs::remove(folder.file(name));
+  for (const char* name : kFinalFiles) {
+    std::error_code error;
+    fs::remove(folder.file(name), error);
+    if (error) {
+      throw Error(ErrorKind::io, "resume",
+                  folder.file(name).string() + ": cannot be removed: " + error.message());
+    }
+  }
   const std::uint64_t bytes_before = rows.bytes();
   rows.cut_to(keep_bytes);
   recorder.resume([&rows](RowSink& sink) { rows.replay(sink); });

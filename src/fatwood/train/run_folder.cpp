@@ -106,7 +106,12 @@ class RowFiles : public RunRows {
     }
     rows_.truncate_to(bytes);
     csv_.reset();
-    fs::remove(csv_path_);
+    std::error_code error;
+    fs::remove(csv_path_, error);
+    if (error) {
+      throw Error(ErrorKind::io, "cut_rows",
+                  csv_path_.string() + ": cannot be removed: " + error.message());
+    }
     struct ToCsv : RowSink {
       explicit ToCsv(RowFiles& files) : to(files) {}
       void begin(const RunRow& row) override { to.csv_.emplace(to.csv_path_, row); }
