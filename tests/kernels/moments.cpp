@@ -12,12 +12,12 @@ namespace {
 using MomentsOn = OnEveryIsa;
 FATWOOD_ON_EVERY_ISA(MomentsOn);
 
-struct Exact {
+struct ExactMoments {
   double mean;
   double std;
 };
 
-Exact exact(const std::vector<float>& x) {
+ExactMoments exact_moments(const std::vector<float>& x) {
   long double sum = 0;
   for (float v : x) sum += v;
   const long double mean = sum / x.size();
@@ -31,14 +31,14 @@ TEST_P(MomentsOn, agree_with_two_exact_passes_at_every_length) {
     const auto x = normal(n, static_cast<unsigned>(n), 0.3F, 2);
     const Moments found = moments(x, threads(3), isa());
     EXPECT_EQ(found.count, static_cast<std::int64_t>(n));
-    EXPECT_NEAR(found.mean, exact(x).mean, 1e-6);
-    EXPECT_NEAR(found.std(), exact(x).std, 1e-6 * exact(x).std);
+    EXPECT_NEAR(found.mean, exact_moments(x).mean, 1e-6);
+    EXPECT_NEAR(found.std(), exact_moments(x).std, 1e-6 * exact_moments(x).std);
   }
 }
 
 TEST_P(MomentsOn, a_mean_far_from_zero_costs_no_digits) {
   const auto x = normal(100000, 5, 4096, 0.01F);
-  EXPECT_NEAR(moments(x, {}, isa()).std() / exact(x).std, 1, 1e-5);
+  EXPECT_NEAR(moments(x, {}, isa()).std() / exact_moments(x).std, 1, 1e-5);
 }
 
 TEST_P(MomentsOn, one_value_has_no_deviation_and_constants_have_none_to_show) {

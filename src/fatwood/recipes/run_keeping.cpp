@@ -37,7 +37,7 @@ std::string plan_of(const Layer& model, kernels::Precision precision) {
     text += row.name + " " + row.kind + " " + (row.fused ? "fused" : row.reason);
     if (row.precision != kernels::Precision::f32)
       text += " in " + std::string(name_of(row.precision));
-    text += "\n";
+    text += '\n';
   }
   return sha256_hex(as_bytes(text)).substr(0, 16);
 }
