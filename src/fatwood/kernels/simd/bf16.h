@@ -10,6 +10,12 @@
 namespace fatwood::kernels {
 namespace {
 
+#if defined(__AVX512BF16__)
+constexpr bool kNativeDot = true;
+#else
+constexpr bool kNativeDot = false;
+#endif
+
 constexpr int kPairLanes = kLanes / 2;  // pairs of images in a vector's worth of images
 
 FATWOOD_INLINE IntVec bits_of(Vec v) {

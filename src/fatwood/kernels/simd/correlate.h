@@ -19,12 +19,14 @@ constexpr int kMostPixels = 3;
 
 struct Singles {
   static constexpr int kChannels = 1;  // in a lane
+  static constexpr bool kTiles = true;
   FATWOOD_INLINE Vec weight(const float* p) { return splat(*p); }
   FATWOOD_INLINE Vec add_product(Vec x, Vec w, Vec sum) { return multiply_add(x, w, sum); }
 };
 
 struct Pairs {
   static constexpr int kChannels = 2;
+  static constexpr bool kTiles = kNativeDot;  // emulated, it is for checking: a pixel at a time will do
   FATWOOD_INLINE Vec weight(const float* p) { return splat_pair(p); }
   FATWOOD_INLINE Vec add_product(Vec x, Vec w, Vec sum) { return dot(x, w, sum); }
 };
@@ -189,6 +191,7 @@ using VariantTable = TileFunction[kMostPixels][kMostReach + 1][kMostReach + 1];
 
 template <class Form>
 const VariantTable* variants_for(const Axis& x) {
+  if constexpr (!Form::kTiles) return nullptr;
   switch (x.taps * 10 + x.step) {
     case 11:
       return &kTileVariants<Form, 1, 1>.at;
