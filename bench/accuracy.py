@@ -2,10 +2,12 @@
 """Final accuracy of the page's networks over seeds, beside the page's own figures.
 
     bench/accuracy.py [--program PATH] [--seeds 0,1,2,3,4] [--models a,b] [--epochs 3] [-o bench/results/accuracy]
+    bench/accuracy.py -o bench/results/accuracy-bf16 --beside bench/results/accuracy.json -- --amp bf16
 
 Runs `fatwood train` once per model and seed, one after another, and writes OUT.json (every run's
 figures, the machine, the versions) and OUT.md (the table). Runs that OUT.json already holds are kept,
-so an interrupted call goes on where it was.
+so an interrupted call goes on where it was. With --beside, the table also has the differences of final
+accuracy to the other file's runs, paired by model and seed, with the lower bound of their mean's 95 % interval.
 """
 import argparse, csv, json, os, pathlib, statistics, subprocess, sys, tempfile
 
@@ -36,6 +38,26 @@ def train(program, model, seed, epochs, extra):
         "machine": args["machine"],
         "started": args["timing"]["started"],
     }
+
+
+# Student's t, 97.5 %, for 1 to 30 degrees of freedom.
+T_975 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+         2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042]  # fmt: skip
+
+
+def paired(runs, others):
+    final = {(run["model"], run["seed"]): run["eval_accuracy"][-1] for run in others}
+    lines = ["| model | pairs | mean difference | deviation | 95 % lower bound |", "| -- | -- | -- | -- | -- |"]
+    for model in dict.fromkeys(run["model"] for run in runs):
+        keys = [(model, run["seed"]) for run in runs if run["model"] == model and (model, run["seed"]) in final]
+        own = {(run["model"], run["seed"]): run["eval_accuracy"][-1] for run in runs}
+        differences = [own[key] - final[key] for key in keys]
+        if len(differences) < 2:
+            continue
+        mean, spread = statistics.mean(differences), statistics.stdev(differences)
+        bound = mean - T_975[min(len(differences) - 1, 30) - 1] * spread / len(differences) ** 0.5
+        lines.append(f"| {model} | {len(differences)} | {mean:+.4f} | {spread:.4f} | {bound:+.4f} |")
+    return "\n".join(lines) + "\n"
 
 
 def table(runs, epochs):
@@ -70,6 +92,7 @@ def main():
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("-o", "--out", default="bench/results/accuracy")
+    parser.add_argument("--beside", type=pathlib.Path, help="another OUT.json to pair with")
     parser.add_argument("extra", nargs="*", help="further options of fatwood train, after --")
     options = parser.parse_args()
     out = pathlib.Path(options.out)
@@ -85,7 +108,11 @@ def main():
             temporary = out.with_suffix(".json.tmp")
             temporary.write_text(json.dumps(runs, indent=1) + "\n")
             os.replace(temporary, out.with_suffix(".json"))
-            out.with_suffix(".md").write_text(table(runs, options.epochs))
+    text = table(runs, options.epochs)
+    if options.beside:
+        text += f"\nFinal accuracy less that of {options.beside.name}, paired by seed:\n\n"
+        text += paired(runs, json.loads(options.beside.read_text()))
+    out.with_suffix(".md").write_text(text)
 
 
 if __name__ == "__main__":

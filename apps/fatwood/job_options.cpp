@@ -55,12 +55,13 @@ void add_machine_options(CLI::App& command, TrainRunOptions& o) {
   const char* machine = "Machine";
   command
       .add_option("--engine", o.engine,
-                  "torch, or fused: fatwood's own kernels where they know the layers (CPU)")
+                  "fused: fatwood's own kernels on the CPU where they know the layers and win; or "
+                  "torch: LibTorch's operators alone")
       ->capture_default_str()
       ->group(machine);
   command
       .add_option("--amp", o.amp,
-                  "none, or bf16: activations, their gradients and products in bf16 (--engine "
+                  "none, or bf16: activations, their gradients and products in bf16 (engine "
                   "fused)")
       ->capture_default_str()
       ->group(machine);

@@ -57,7 +57,7 @@ void add_reproduce(CLI::App& app, Action& action) {
       ->capture_default_str();
   command->add_option("--seed", o.seed, "The first seed")->capture_default_str();
   command->add_flag("--quick", o.quick, "One epoch of each network instead of three");
-  command->add_option("--engine", o.engine, "torch or fused")->capture_default_str();
+  command->add_option("--engine", o.engine, "fused or torch")->capture_default_str();
   command->add_option("--device", o.device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--threads", o.threads, "0: as many as LibTorch takes")
       ->capture_default_str();

@@ -49,7 +49,7 @@ std::vector<std::int64_t> parse_shape(const std::string& text) {
   return shape;
 }
 
-/// Who runs each layer under `--engine fused`, and with what or why.
+/// Who runs each layer under the fused engine, and with what or why.
 std::string plan_table(Layer& model, const Tensor& batch, kernels::Precision precision) {
   TextTable table({{"Layer"}, {"Type"}, {"Runs on"}, {"With, or why"}});
   const std::string isa(kernels::name_of(kernels::default_isa()));
@@ -98,11 +98,9 @@ void add_summary(CLI::App& app, Action& action) {
   auto* compat = command->add_flag("--compat", o.compat, "The page's columns, with its MFlops");
   auto* shapes = command->add_flag("--shapes", o.shapes, "The page's columns without MFlops")
                      ->excludes(compat);
-  auto* plan =
-      command
-          ->add_flag("--plan", o.plan, "What runs each layer under train --engine fused, and why")
-          ->excludes(compat)
-          ->excludes(shapes);
+  auto* plan = command->add_flag("--plan", o.plan, "What runs each layer in train, and why")
+                   ->excludes(compat)
+                   ->excludes(shapes);
   command->add_option("--amp", o.amp, "With --plan: none or bf16, as train's")
       ->capture_default_str()
       ->needs(plan);

@@ -20,7 +20,7 @@ struct ReproduceOptions {
   std::int64_t seeds = 1;        ///< runs of each network, from `seed` upwards
   std::uint64_t seed = 42;       ///< the page's
   bool quick = false;            ///< one epoch of each instead of three, and no verdicts
-  std::string engine = "torch";  ///< as TrainRunOptions
+  std::string engine = "fused";  ///< as TrainRunOptions
   std::string device = "auto";
   int threads = 0;
   std::optional<std::filesystem::path> data = {};

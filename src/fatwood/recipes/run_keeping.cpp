@@ -56,11 +56,17 @@ std::string rates(const std::vector<ParamGroup>& groups) {
   return text;
 }
 
+/// The instruction set whose kernels compute: avx512_bf16 differs from avx512 in bf16 alone.
+kernels::Isa computing_isa(const TrainRunOptions& options) {
+  const kernels::Isa isa = kernels::default_isa();
+  return isa == kernels::Isa::avx512_bf16 && options.amp == "none" ? kernels::Isa::avx512 : isa;
+}
+
 }  // namespace
 
 json machine_of(const TrainRunOptions& options, const Layer& model, torch::Device device) {
   json machine{{"engine", options.engine},
-               {"isa", std::string(kernels::name_of(kernels::default_isa()))},
+               {"isa", std::string(kernels::name_of(computing_isa(options)))},
                {"threads", at::get_num_threads()},
                {"device", device.str()},
                {"cpu", this_machine().cpu},

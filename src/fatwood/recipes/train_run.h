@@ -42,11 +42,11 @@ struct TrainRunOptions {
   double model_ema_decay = 0;  ///< 0: no averaged weights
   std::int64_t patience =
       -1;  ///< evaluations without a better loss that are borne; -1: no early stop
-  std::string engine =
-      "torch";               ///< or "fused": the library's own kernels where they know the layers
-  std::string amp = "none";  ///< or "bf16": values and products in bf16, with engine fused
-  std::string device = "auto";  ///< "cpu", "cuda"
-  int threads = 0;              ///< 0: LibTorch's default
+  std::string engine = "fused";  ///< the library's own kernels where they know the layers and win,
+                                 ///< LibTorch's operators elsewhere; or "torch": those alone
+  std::string amp = "none";      ///< or "bf16": values and products in bf16, with engine fused
+  std::string device = "auto";   ///< "cpu", "cuda"
+  int threads = 0;               ///< 0: LibTorch's default
   bool shuffle = true;
   double holdout = 0;  ///< share of the training images to evaluate on instead of the test images
   bool deterministic = false;

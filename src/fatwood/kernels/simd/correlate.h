@@ -26,7 +26,8 @@ struct Singles {
 
 struct Pairs {
   static constexpr int kChannels = 2;
-  static constexpr bool kTiles = kNativeDot;  // emulated, it is for checking: a pixel at a time will do
+  static constexpr bool kTiles =
+      kNativeDot;  // emulated, it is for checking: a pixel at a time will do
   FATWOOD_INLINE Vec weight(const float* p) { return splat_pair(p); }
   FATWOOD_INLINE Vec add_product(Vec x, Vec w, Vec sum) { return dot(x, w, sum); }
 };
