@@ -16,6 +16,8 @@ def step(options, note):
     rows = []
     for network in chosen(options, NETWORKS if options.quick else [*NETWORKS, "resnet18"]):
         names = ["eager-nhwc", "compile-nhwc"] if options.quick else ["eager", "eager-nhwc", "compile", "compile-nhwc", "bare"]
+        if network == "resnet18" and "bare" in names:
+            names.remove("bare")  # written out for the page's networks alone
         contestants = [Contestant("fused"), Contestant("fused-bf16")] + [Contestant(name, tuned) for tuned in (False, True) for name in names]
         if not options.quick:
             contestants += [Contestant("torch"), Contestant("compile-nhwc-bf16"), Contestant("compile-nhwc-bf16", tuned=True)]

@@ -14,6 +14,7 @@
 #include <iostream>
 #include <map>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 
 #include <fatwood/core/allocator.h>
@@ -70,6 +71,8 @@ TORCH_MODULE(BareBlock);
 torch::nn::Sequential bare_network(const std::string& name, std::int64_t channels,
                                    const std::vector<std::int64_t>& features) {
   torch::nn::Sequential network;
+  if (name != "conv" && name != "residual" && name != "double")
+    throw std::invalid_argument("bare: found " + name + ", wanted conv, residual or double");
   std::int64_t in = channels;
   for (std::size_t i = 0; i <= features.size(); ++i) {
     const bool last = i == features.size();
@@ -186,6 +189,11 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: bench_worker CONTESTANT NETWORK BATCH CHANNELS SIZE FEATURES\n");
     return 2;
   }
-  return fatwood::run(argv[1], argv[2], std::stoll(argv[3]), std::stoll(argv[4]),
-                      std::stoll(argv[5]), argv[6]);
+  try {
+    return fatwood::run(argv[1], argv[2], std::stoll(argv[3]), std::stoll(argv[4]),
+                        std::stoll(argv[5]), argv[6]);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench_worker: %s\n", error.what());
+    return 2;
+  }
 }
