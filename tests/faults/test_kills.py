@@ -148,10 +148,10 @@ def test_kills_during_a_resume(killed, reference, tmp_path, capsys):
 @pytest.mark.parametrize("sent, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_save_and_the_resume_is_exact(sent, code, reference, data, tmp_path):
     choice, kept, wanted = random.Random(SEED + sent), 0, 20 if FULL else 1
-    for _ in range(5 * wanted):
+    for _ in range(5 * wanted + 25):  # on a busy machine many a run of a fraction of a second ends first
         if kept == wanted:
             break
-        number = choice.randint(10, reference.calls // 2)
+        number = choice.randint(10, reference.calls // 4)
         run = training.copy_run(None, tmp_path / "disk")
         ended = training.train(data, run, root=run.parent, plan=f"signal:any:{number}:{number}:{int(sent)}")
         if ended.code == 0:
