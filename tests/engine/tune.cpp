@@ -87,7 +87,8 @@ TEST(Tune, what_was_not_measured_is_chosen_as_without_a_table) {
 /// The nodes of the autograd graph behind a forward pass that are stretches of kernels.
 int stretches_in(Layer& model, const Tensor& x) {
   std::set<torch::autograd::Node*> seen;
-  std::vector<torch::autograd::Node*> next{model.forward(x).grad_fn().get()};
+  const Tensor out = model.forward(x);  // holds the graph
+  std::vector<torch::autograd::Node*> next{out.grad_fn().get()};
   int stretches = 0;
   while (!next.empty()) {
     torch::autograd::Node* node = next.back();
