@@ -26,6 +26,7 @@ void add_diagnose(CLI::App& app, Action& action);
 void add_reproduce(CLI::App& app, Action& action);
 void add_diff_runs(CLI::App& app, Action& action);
 void add_verify_resume(CLI::App& app, Action& action);
+void add_tune(CLI::App& app, Action& action);
 
 inline constexpr int kRunsDiffer = 7;  ///< exit code (docs/errors.md)
 

@@ -65,6 +65,11 @@ void add_machine_options(CLI::App& command, TrainRunOptions& o) {
                   "fused)")
       ->capture_default_str()
       ->group(machine);
+  command
+      .add_option("--tuning", o.tuning,
+                  "Table of `fatwood tune` that chooses kernels or LibTorch, or none; default: "
+                  "$FATWOOD_TUNING, else tuning.json in fatwood's cache folder if it is there")
+      ->group(machine);
   command.add_option("--device", o.device, "auto, cpu or cuda")
       ->capture_default_str()
       ->group(machine);

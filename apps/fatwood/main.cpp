@@ -61,6 +61,7 @@ constexpr const char* kFooter =
     "  fatwood train --resume runs/deeper           go on after Ctrl-C, a crash or a power cut\n"
     "  fatwood summary --model residual_cnn         what each layer does and costs\n"
     "  fatwood lr-find --model residual_cnn         which learning rate to train it at\n"
+    "  fatwood tune --model residual_cnn            which kernels are faster on this machine\n"
     "  fatwood diagnose runs/deeper                 what looks ill in a run, and what to try\n"
     "  fatwood report runs/deeper runs/wider        both in one HTML file, compared\n"
     "Exit codes: 0 done, 2 usage, 3 data, 4 model, 5 files or network, 6 diverged, 7 runs "
@@ -92,6 +93,7 @@ int main(int argc, char** argv) {
   fatwood::cli::add_reproduce(app, action);
   fatwood::cli::add_diff_runs(app, action);
   fatwood::cli::add_verify_resume(app, action);
+  fatwood::cli::add_tune(app, action);
   try {
     std::vector<std::string> arguments = fatwood::cli::with_config_file({argv + 1, argv + argc});
     if (!arguments.empty() && !arguments[0].starts_with('-') && !is_command(app, arguments[0])) {

@@ -9,8 +9,10 @@
 #include <fatwood/inspect/summary.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
+#include <fatwood/recipes/tuning_file.h>
 
 #include "commands.h"
+#include "input_shape.h"
 
 namespace fatwood::cli {
 namespace {
@@ -25,43 +27,26 @@ struct SummaryOptions {
   bool shapes = false;
   bool plan = false;
   std::string amp = "none";
+  int threads = 0;
+  std::string tuning;
 };
 
-// "1x28x28" → {1, 28, 28}
-std::vector<std::int64_t> parse_shape(const std::string& text) {
-  std::vector<std::int64_t> shape;
-  std::size_t at = 0;
-  const auto fail = [&text] {
-    throw Error(ErrorKind::usage, "summary",
-                "--input \"" + text + "\", wanted CxHxW, as in 1x28x28");
-  };
-  while (at <= text.size()) {
-    const std::size_t end = std::min(text.find('x', at), text.size());
-    const std::string part = text.substr(at, end - at);
-    if (part.empty() || part.size() > 6 ||
-        part.find_first_not_of("0123456789") != std::string::npos)
-      fail();
-    shape.push_back(std::stoll(part));
-    if (shape.back() < 1) fail();
-    at = end + 1;
-  }
-  if (shape.size() != 3) fail();
-  return shape;
-}
-
 /// Who runs each layer under the fused engine, and with what or why.
-std::string plan_table(Layer& model, const Tensor& batch, kernels::Precision precision) {
+std::string plan_table(Layer& model, const Tensor& batch, kernels::Precision precision,
+                       const TuningPtr& tuning) {
   TextTable table({{"Layer"}, {"Type"}, {"Runs on"}, {"With, or why"}});
   const std::string isa(kernels::name_of(kernels::default_isa()));
-  for (const PlanRow& row : describe_plan(model, batch, kernels::default_isa(), precision)) {
+  for (const PlanRow& row :
+       describe_plan(model, batch, kernels::default_isa(), precision, tuning)) {
+    const std::string with = row.kernels + (row.tuned.empty() ? "" : "; " + row.tuned);
     table.add({row.name, row.kind, row.fused ? "kernels, " + isa : "LibTorch",
-               row.fused ? row.kernels : row.reason});
+               row.fused ? with : row.reason});
   }
   return table.markdown();
 }
 
 int run(const SummaryOptions& options) {
-  std::vector<std::int64_t> shape = parse_shape(options.input);
+  std::vector<std::int64_t> shape = parse_input_shape(options.input, "summary");
   if (options.batch_size < 1) {
     throw Error(ErrorKind::usage, "summary",
                 "--batch-size " + std::to_string(options.batch_size) + ", wanted 1 or more");
@@ -71,7 +56,9 @@ int run(const SummaryOptions& options) {
       options.model, {.c_in = shape[0], .n_outputs = options.num_classes, .nfs = options.nfs});
   shape.insert(shape.begin(), options.batch_size);
   if (options.plan) {
-    std::fputs(plan_table(*model, torch::zeros(shape), precision).c_str(), stdout);
+    if (options.threads > 0) at::set_num_threads(options.threads);
+    const TuningPtr tuning = load_tuning(options.tuning);
+    std::fputs(plan_table(*model, torch::zeros(shape), precision, tuning).c_str(), stdout);
     return 0;
   }
   const Summary summary = summarize(*model, torch::zeros(shape));
@@ -104,6 +91,12 @@ void add_summary(CLI::App& app, Action& action) {
   command->add_option("--amp", o.amp, "With --plan: none or bf16, as train's")
       ->capture_default_str()
       ->needs(plan);
+  command
+      ->add_option("--threads", o.threads, "With --plan: as train's; 0: as many as LibTorch takes")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str()
+      ->needs(plan);
+  command->add_option("--tuning", o.tuning, "With --plan: as train's")->needs(plan);
   command->callback([options, &action] { action = [options] { return run(*options); }; });
 }
 

@@ -9,6 +9,7 @@
 #include <fatwood/data/download.h>
 #include <fatwood/data/fashion_mnist.h>
 #include <fatwood/data/idx.h>
+#include <fatwood/io/cache_folder.h>
 #include <fatwood/io/file.h>
 #include <fatwood/io/gzip.h>
 #include <fatwood/io/sha256.h>
@@ -158,13 +159,7 @@ std::string environment(const char* name) {
 
 FashionMnistPlaces FashionMnistPlaces::from_environment() {
   FashionMnistPlaces places;
-  // The XDG specification says to ignore relative paths.
-  fs::path caches = environment("XDG_CACHE_HOME");
-  if (!caches.is_absolute()) {
-    const fs::path home = environment("HOME");
-    caches = home.is_absolute() ? home / ".cache" : fs::path();
-  }
-  if (!caches.empty()) places.cache = caches / "fatwood" / "fashion-mnist";
+  if (const fs::path ours = cache_folder(); !ours.empty()) places.cache = ours / "fashion-mnist";
   places.url = environment("FATWOOD_FASHION_MNIST_URL");
   if (places.url.empty()) places.url = kOfficialUrl;
   while (places.url.ends_with('/')) places.url.pop_back();

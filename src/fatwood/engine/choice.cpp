@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include <fatwood/engine/choice.h>
+#include <fatwood/kernels/geometry.h>
 
 namespace fatwood {
 namespace {
@@ -17,6 +18,31 @@ namespace {
 // which the kernels do not.
 constexpr double kConv = 1.0 / 16;
 constexpr double kBlock = 1.0 / 2;
+
+using kernels::ImageShape;
+
+ImageShape windows(const ImageShape& input, int channels, int ks, int stride) {
+  return {channels, kernels::forward_axis(input.height, ks, stride).count,
+          kernels::forward_axis(input.width, ks, stride).count};
+}
+
+ImageShape output(const kernels::ConvSpec& spec, const ImageShape& input) {
+  return windows(input, spec.c_out, spec.ks, spec.stride);
+}
+
+/// Two convolutions; what is added to their output has its shape.
+template <class Block>
+ImageShape output(const Block& spec, const ImageShape& input) {
+  return output(spec.b, output(spec.a, input));
+}
+
+ImageShape output(const kernels::StemSpec& spec, const ImageShape& input) {
+  return windows(output(spec.conv, input), spec.conv.c_out, 3, 2);
+}
+
+ImageShape output(const kernels::HeadSpec& spec, const ImageShape&) {
+  return {spec.c_out, 1, 1};
+}
 
 }  // namespace
 
@@ -35,6 +61,31 @@ std::string why_not_kernels(const kernels::LayerSpec& layer, std::int64_t batch,
   const auto percent = [](double part) { return std::to_string(std::lround(100 * part)) + " %"; };
   return "LibTorch is faster: a batch of " + std::to_string(batch) + " fills " + percent(filled) +
          " of the kernels' lanes, wanted " + percent(least);
+}
+
+Choice choose(const kernels::LayerSpec& layer, const ImageShape& input, std::int64_t batch,
+              kernels::Isa isa, int threads, kernels::Precision precision,
+              const kernels::TuningTable* tuning) {
+  Choice choice;
+  if (tuning) {
+    choice.entry = tuning->find(
+        tuning_key(layer, input, batch, isa, threads, precision_for(layer, precision)));
+  }
+  if (!choice.entry) {
+    choice.reason = why_not_kernels(layer, batch, isa, threads);
+  } else if (!choice.entry->kernels) {
+    choice.reason = describe(*choice.entry) + " for a batch of " + std::to_string(batch);
+  }
+  choice.kernels = choice.reason.empty();
+  return choice;
+}
+
+ImageShape image_of(std::span<const std::int64_t> shape) {
+  return {static_cast<int>(shape[1]), static_cast<int>(shape[2]), static_cast<int>(shape[3])};
+}
+
+ImageShape output_of(const kernels::LayerSpec& layer, const ImageShape& input) {
+  return std::visit([&](const auto& spec) { return output(spec, input); }, layer);
 }
 
 kernels::Precision precision_for(const kernels::LayerSpec& layer, kernels::Precision wanted) {

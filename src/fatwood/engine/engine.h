@@ -27,9 +27,10 @@ kernels::Precision precision_named(std::string_view name, Engine engine);
 /// Installs the engine on every Sequential in the model, now and until the next call. In bf16 the
 /// layers that have kernels for it (kernels::has_bf16_kernels) keep their values and multiply in
 /// it; the others, and those that LibTorch runs, stay f32, and so do parameters and gradients.
+/// `tuning`, if there is one, decides before the built-in table for what it has entries of.
 void use_engine(torch::nn::Module& model, Engine engine, kernels::Isa isa = kernels::default_isa(),
                 KernelChoice choice = KernelChoice::table,
-                kernels::Precision precision = kernels::Precision::f32);
+                kernels::Precision precision = kernels::Precision::f32, TuningPtr tuning = nullptr);
 
 /// What runs one layer under `Engine::fused`, and why not the kernels where they do not.
 struct PlanRow {
@@ -39,17 +40,26 @@ struct PlanRow {
   kernels::Precision precision = kernels::Precision::f32;  ///< where fused
   std::string reason = {};                                 ///< empty where fused
   std::string kernels = {};  ///< where fused and the batch is known: which, in words
+  std::string tuned = {};    ///< what was measured, where a tuned table decided
 };
 
 /// A row for each layer of each Sequential in the model, for its present mode and parameters.
 std::vector<PlanRow> describe_plan(const torch::nn::Module& model,
                                    kernels::Precision precision = kernels::Precision::f32);
 
-/// The same for batches like this one and the present number of threads, the table of choices
-/// included. Runs the model once, in evaluation mode, to see what each layer is given; a layer that
-/// does not run has no kernels in its row.
+/// The same for batches like this one and the present number of threads, the choice by table or
+/// tuning included. Runs the model once, in evaluation mode, to see what each layer is given; a
+/// layer that does not run has no kernels in its row.
 std::vector<PlanRow> describe_plan(Layer& model, const Tensor& batch,
                                    kernels::Isa isa = kernels::default_isa(),
-                                   kernels::Precision precision = kernels::Precision::f32);
+                                   kernels::Precision precision = kernels::Precision::f32,
+                                   const TuningPtr& tuning = nullptr);
+
+/// What `tuning` changes of the built-in choices for batches of these sizes, a line for each layer
+/// and size: "layers.0 at 512: LibTorch". Runs the model once on `sample`, of any size, unless the
+/// table is empty.
+std::string describe_tuning(Layer& model, const Tensor& sample,
+                            const std::vector<std::int64_t>& batches, kernels::Isa isa,
+                            kernels::Precision precision, const TuningPtr& tuning);
 
 }  // namespace fatwood

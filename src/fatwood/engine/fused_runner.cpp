@@ -34,20 +34,25 @@ Tensor FusedRunner::run(Sequential& layers, const Tensor& input) {
     std::vector<LayerPtr> known;
     std::vector<TranslatedLayer> translated;
     std::string reason;
+    kernels::ImageShape image;  // of the next layer's input
     for (std::size_t j = i; j < layers.size() && takes_fused(x); ++j) {
       const LayerPtr& layer = layers[j];
       if (wants_tensors(*layer)) break;
       if (!known.empty() && layer->is_training() != known.front()->is_training()) break;
       auto next = translate(*layer, reason);
       if (!next) break;
+      if (known.empty()) image = image_of(x.sizes());
       if (choice_ == KernelChoice::table &&
-          !why_not_kernels(next->spec, x.size(0), isa_, torch_threads().threads()).empty()) {
+          !choose(next->spec, image, x.size(0), isa_, torch_threads().threads(), precision_,
+                  tuning_.get())
+               .kernels) {
         break;
       }
       if (!known.empty() && precision_for(next->spec, precision_) !=
                                 precision_for(translated.front().spec, precision_)) {
         break;
       }
+      image = output_of(next->spec, image);
       known.push_back(layer);
       translated.push_back(std::move(*next));
       if (translated.back().flattens()) break;

@@ -16,8 +16,8 @@ class FusedStretch;
 
 class FusedRunner : public SequenceRunner {
  public:
-  FusedRunner(kernels::Isa isa, KernelChoice choice, kernels::Precision precision)
-      : isa_(isa), choice_(choice), precision_(precision) {}
+  FusedRunner(kernels::Isa isa, KernelChoice choice, kernels::Precision precision, TuningPtr tuning)
+      : isa_(isa), choice_(choice), precision_(precision), tuning_(std::move(tuning)) {}
   ~FusedRunner() override;
 
   Tensor run(Sequential& layers, const Tensor& x) override;
@@ -29,6 +29,7 @@ class FusedRunner : public SequenceRunner {
   kernels::Isa isa_;
   KernelChoice choice_;
   kernels::Precision precision_;
+  TuningPtr tuning_;
   /// Planned stretches, the latest used first: full and short batches, training and evaluation.
   std::list<std::shared_ptr<FusedStretch>> planned_;
 };

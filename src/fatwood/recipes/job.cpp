@@ -3,6 +3,7 @@
 #include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/recipes/job.h>
+#include <fatwood/recipes/tuning_file.h>
 #include <fatwood/train/image_batches.h>
 #include <fatwood/train/weights.h>
 
@@ -45,10 +46,12 @@ LayerPtr make_model(const TrainRunOptions& options, const JobData& data) {
   return model;
 }
 
-void apply_engine(const TrainRunOptions& options, Layer& model) {
+TuningPtr apply_engine(const TrainRunOptions& options, Layer& model) {
   const Engine engine = engine_named(options.engine);
+  TuningPtr tuning = engine == Engine::fused ? load_tuning(options.tuning) : nullptr;
   use_engine(model, engine, kernels::default_isa(), KernelChoice::table,
-             precision_named(options.amp, engine));
+             precision_named(options.amp, engine), tuning);
+  return tuning;
 }
 
 OptimizerPtr make_optimizer(const TrainRunOptions& options, const Layer& model) {

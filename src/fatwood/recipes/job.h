@@ -8,6 +8,7 @@
 
 #include <fatwood/data/dataset.h>
 #include <fatwood/data/statistics.h>
+#include <fatwood/engine/choice.h>
 #include <fatwood/recipes/train_run.h>
 
 namespace fatwood {
@@ -30,8 +31,9 @@ Loaders make_loaders(const TrainRunOptions& options, const JobData& data);
 /// does until `use_engine`.
 LayerPtr make_model(const TrainRunOptions& options, const JobData& data);
 
-/// `use_engine` as options.engine and options.amp say.
-void apply_engine(const TrainRunOptions& options, Layer& model);
+/// `use_engine` as options.engine, options.amp and options.tuning say; returns the tuned table that
+/// it was given, nullptr where there is none or the engine does not ask it.
+TuningPtr apply_engine(const TrainRunOptions& options, Layer& model);
 
 OptimizerPtr make_optimizer(const TrainRunOptions& options, const Layer& model);
 

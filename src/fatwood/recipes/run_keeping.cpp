@@ -1,3 +1,5 @@
+#include <set>
+
 #include <torch/version.h>
 
 #include <fatwood/core/error.h>
@@ -31,8 +33,25 @@ std::string digest_of(const ImageDataset& data) {
   return to_hex(sha.finish());
 }
 
-std::string plan_of(const Layer& model, kernels::Precision precision) {
-  std::string text;
+/// Full and last batches, of training and of evaluation.
+std::vector<std::int64_t> batch_sizes(const TrainRunOptions& options, const JobData& data) {
+  std::set<std::int64_t> sizes;
+  for (const std::int64_t images : {data.train->size(), data.eval->size()}) {
+    if (images >= options.batch_size) sizes.insert(options.batch_size);
+    if (images % options.batch_size != 0) sizes.insert(images % options.batch_size);
+  }
+  return {sizes.begin(), sizes.end()};
+}
+
+/// A digest of what runs the layers. What the built-in table decides follows from the options and
+/// the rest of the machine, so what a tuned table changes of it alone is added.
+std::string plan_of(const TrainRunOptions& options, Layer& model, const JobData& data,
+                    const TuningPtr& tuning) {
+  const kernels::Precision precision = precision_named(options.amp, Engine::fused);
+  const ImageDataset& images = *data.train;
+  std::string text =
+      describe_tuning(model, torch::zeros({1, images.channels(), images.height(), images.width()}),
+                      batch_sizes(options, data), kernels::default_isa(), precision, tuning);
   for (const PlanRow& row : describe_plan(model, precision)) {
     text += row.name + " " + row.kind + " " + (row.fused ? "fused" : row.reason);
     if (row.precision != kernels::Precision::f32)
@@ -64,7 +83,8 @@ kernels::Isa computing_isa(const TrainRunOptions& options) {
 
 }  // namespace
 
-json machine_of(const TrainRunOptions& options, const Layer& model, torch::Device device) {
+json machine_of(const TrainRunOptions& options, Layer& model, torch::Device device,
+                const JobData& data, const TuningPtr& tuning) {
   json machine{{"engine", options.engine},
                {"isa", std::string(kernels::name_of(computing_isa(options)))},
                {"threads", at::get_num_threads()},
@@ -73,7 +93,7 @@ json machine_of(const TrainRunOptions& options, const Layer& model, torch::Devic
                {"libtorch", TORCH_VERSION}};
   if (options.amp != "none") machine["amp"] = options.amp;
   if (options.engine == name_of(Engine::fused))
-    machine["plan"] = plan_of(model, precision_named(options.amp, Engine::fused));
+    machine["plan"] = plan_of(options, model, data, tuning);
   return machine;
 }
 

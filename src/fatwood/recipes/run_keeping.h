@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include <fatwood/data/dataset.h>
+#include <fatwood/engine/choice.h>
+#include <fatwood/recipes/job.h>
 #include <fatwood/recipes/train_run.h>
 #include <fatwood/train/run_folder.h>
 
@@ -15,7 +17,8 @@ namespace fatwood {
 
 /// What decides to the last bit what a run computes, beside its options: engine, instruction set,
 /// threads, device, processor, LibTorch, which layers the kernels take.
-nlohmann::json machine_of(const TrainRunOptions& options, const Layer& model, torch::Device device);
+nlohmann::json machine_of(const TrainRunOptions& options, Layer& model, torch::Device device,
+                          const JobData& data, const TuningPtr& tuning);
 
 /// The data sets by name, size and digest: SHA-256 over shape, labels and every 64th image.
 nlohmann::json data_of(const ImageDataset& train, const ImageDataset& eval);

@@ -149,6 +149,7 @@ nlohmann::json to_json(const TrainRunOptions& options) {
                       {"keep", options.keep},
                       {"on-diverge", options.on_diverge}};
   if (!options.nfs.empty()) json["nfs"] = options.nfs;
+  if (!options.tuning.empty()) json["tuning"] = options.tuning;
   if (options.data) json["data"] = options.data->string();
   if (options.initial_checkpoint) json["initial-checkpoint"] = options.initial_checkpoint->string();
   return json;
@@ -181,6 +182,7 @@ TrainRunOptions train_options_from_json(const nlohmann::json& json) {
     read("patience", options.patience);
     read("engine", options.engine);
     read("amp", options.amp);
+    read("tuning", options.tuning);
     read("device", options.device);
     read("threads", options.threads);
     read("shuffle", options.shuffle);

@@ -16,9 +16,9 @@ constexpr std::uint64_t kMaxArgsBytes = 16 << 20;
 constexpr std::uint64_t kMaxRowsBytes = std::uint64_t{16} << 30;
 
 // Options that say how and where a run is computed, not what it computes.
-const std::set<std::string> kFree{
-    "engine", "amp",       "threads", "device", "data", "checkpoint-steps", "checkpoint-minutes",
-    "keep",   "on-diverge"};
+const std::set<std::string> kFree{"engine", "amp",       "tuning",           "threads",
+                                  "device", "data",      "checkpoint-steps", "checkpoint-minutes",
+                                  "keep",   "on-diverge"};
 
 [[noreturn]] void refuse(const std::string& what) {
   throw Error(ErrorKind::usage, "resume", what);

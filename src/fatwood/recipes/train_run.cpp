@@ -140,7 +140,7 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
 
   const SchedulePtr schedule = make_schedule(options, loaders.train->batches());
 
-  apply_engine(options, *model);
+  const TuningPtr tuning = apply_engine(options, *model);
 
   RunFolder folder =
       options.resume ? RunFolder::reopen(options.output)
@@ -169,7 +169,7 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
                       .folder = folder,
                       .rows = rows,
                       .recorder = result.recorder,
-                      .machine = machine_of(options, *model, device),
+                      .machine = machine_of(options, *model, device, data, tuning),
                       .data = data_of(*data.train, *data.eval)};
   const auto checkpointing = std::make_shared<Checkpointing>(keeper.checkpointing());
   Callbacks callbacks = make_callbacks(options, hooks, classes, schedule, result.recorder);

@@ -45,6 +45,7 @@ struct TrainRunOptions {
   std::string engine = "fused";  ///< the library's own kernels where they know the layers and win,
                                  ///< LibTorch's operators elsewhere; or "torch": those alone
   std::string amp = "none";      ///< or "bf16": values and products in bf16, with engine fused
+  std::string tuning = {};       ///< file of the tuned table, or "none"; empty: tuning_place()
   std::string device = "auto";   ///< "cpu", "cuda"
   int threads = 0;               ///< 0: LibTorch's default
   bool shuffle = true;
