@@ -3,9 +3,12 @@
 namespace fatwood::kernels {
 
 extern const KernelTable kPortableTable;
+extern const LayerKernels kPortableBf16Layers;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Table;
 extern const KernelTable kAvx512Table;
+extern const LayerKernels kAvx2Bf16Layers;
+extern const LayerKernels kAvx512EmulatedBf16Layers;
 extern const LayerKernels kAvx512Bf16Layers;
 #endif
 
@@ -24,11 +27,19 @@ const KernelTable& table_for(Isa isa) {
 }
 
 const LayerKernels& layer_kernels_for(Isa isa, Precision precision) {
+  if (precision == Precision::f32) return table_for(isa).layers;
+  switch (isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::avx512_bf16 && precision == Precision::bf16) return kAvx512Bf16Layers;
+    case Isa::avx512_bf16:
+      return kAvx512Bf16Layers;
+    case Isa::avx512:
+      return kAvx512EmulatedBf16Layers;
+    case Isa::avx2:
+      return kAvx2Bf16Layers;
 #endif
-  const KernelTable& table = table_for(isa);
-  return precision == Precision::bf16 ? table.bf16_layers : table.layers;
+    default:
+      return kPortableBf16Layers;
+  }
 }
 
 }  // namespace fatwood::kernels

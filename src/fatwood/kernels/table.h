@@ -228,8 +228,7 @@ struct KernelTable {
   float (*run_multiply_adds)(std::int64_t rounds);
   int multiply_adds_per_round;
 
-  LayerKernels layers;
-  LayerKernels bf16_layers;
+  LayerKernels layers;  ///< in f32
 };
 
 const KernelTable& table_for(Isa isa);

@@ -1,7 +1,6 @@
 // Gathers the kernels of the target that the including file is compiled for.
 #pragma once
 
-#include <fatwood/kernels/simd/bf16_table.h>
 #include <fatwood/kernels/simd/bytes.h>
 #include <fatwood/kernels/simd/correlate.h>
 #include <fatwood/kernels/simd/elementwise.h>
@@ -58,7 +57,6 @@ constexpr KernelTable make_table() {
       .run_multiply_adds = run_multiply_adds,
       .multiply_adds_per_round = kPeakChains * kLanes,
       .layers = make_f32_layers(),
-      .bf16_layers = make_bf16_layers(),
   };
 }
 

@@ -1,0 +1,10 @@
+// The bf16 kernels for the instruction set "avx512", which has no dot product of them: emulated, for
+// checking rather than for speed.
+#include <fatwood/kernels/simd/bf16_table.h>
+
+namespace fatwood::kernels {
+
+extern const LayerKernels kAvx512EmulatedBf16Layers;
+constinit const LayerKernels kAvx512EmulatedBf16Layers = make_bf16_layers();
+
+}  // namespace fatwood::kernels
