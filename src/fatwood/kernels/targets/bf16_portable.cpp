@@ -1,5 +1,5 @@
-// The bf16 kernels for the instruction set "portable", which has no dot product of them: emulated, for
-// checking rather than for speed.
+// The bf16 kernels for the instruction set "portable", which has no dot product of them:
+// emulated, for checking rather than for speed.
 #include <fatwood/kernels/simd/bf16_table.h>
 
 namespace fatwood::kernels {
