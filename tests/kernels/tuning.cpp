@@ -88,7 +88,7 @@ TEST(Tuning, every_part_of_a_key_counts) {
     change(other);
     return table.find(other) == nullptr;
   };
-  EXPECT_TRUE(lacks([](TuningKey& k) { k.layer += " "; }));
+  EXPECT_TRUE(lacks([](TuningKey& k) { k.layer += ' '; }));
   EXPECT_TRUE(lacks([](TuningKey& k) { ++k.channels; }));
   EXPECT_TRUE(lacks([](TuningKey& k) { ++k.height; }));
   EXPECT_TRUE(lacks([](TuningKey& k) { ++k.width; }));
