@@ -160,6 +160,23 @@ TEST(Resume, says_what_will_not_be_exact_and_refuses_other_data) {
   EXPECT_THAT(restarts(run)[0]["inexact"], SizeIs(1));
 }
 
+TEST(CompareRuns, takes_the_newest_checkpoints_that_both_runs_have) {
+  const TemporaryFolder folder;
+  train(folder / "a", -1, false);
+  fs::copy(folder / "a", folder / "b", fs::copy_options::recursive);
+  const std::vector<ListedCheckpoint> kept = list_checkpoints(folder / "b" / "checkpoints");
+  ASSERT_GE(kept.size(), 2u);
+  fs::remove(kept.front().path);
+  EXPECT_TRUE(compare_runs(folder / "a", folder / "b").empty());
+
+  // What they have in common is compared: another state under that name is seen.
+  fs::copy_file(folder / "a" / "checkpoints" / kept.front().path.filename(), kept[1].path,
+                fs::copy_options::overwrite_existing);
+  const auto differences = compare_runs(folder / "a", folder / "b");
+  ASSERT_EQ(differences.size(), 1u);
+  EXPECT_EQ(differences[0].file, "checkpoints");
+}
+
 TEST(CompareRuns, says_where_two_runs_differ_first) {
   const TemporaryFolder folder;
   train(folder / "a", -1, false);

@@ -185,9 +185,11 @@ std::optional<RunDifference> compare_checkpoints(const fs::path& left_run,
                                                  const fs::path& right_run) {
   const auto lefts = list_checkpoints(left_run / "checkpoints"),
              rights = list_checkpoints(right_run / "checkpoints");
-  if (lefts.empty() || rights.empty()) return std::nullopt;
-  const CheckpointFile left = read_checkpoint(lefts.front().path),
-                       right = read_checkpoint(rights.front().path);
+  // How often a run saves depends on the disk too, so that the newest may stand at different steps.
+  auto a = lefts.begin(), b = rights.begin();
+  while (a != lefts.end() && b != rights.end() && a->step != b->step) ++(a->step > b->step ? a : b);
+  if (a == lefts.end() || b == rights.end()) return std::nullopt;
+  const CheckpointFile left = read_checkpoint(a->path), right = read_checkpoint(b->path);
   // The state of what a run computes, position first: it says most when the two differ.
   if (auto found = first_difference(Json(left.about), Json(right.about), "")) return found;
   return compare_tensors(left.tensors, right.tensors, {"digest"});
