@@ -46,12 +46,13 @@ T_975 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 
 
 
 def paired(runs, others):
-    final = {(run["model"], run["seed"]): run["eval_accuracy"][-1] for run in others}
+    def final_of(several):
+        return {(run["model"], run["seed"]): run["eval_accuracy"][-1] for run in several}
+
+    own, other = final_of(runs), final_of(others)
     lines = ["| model | pairs | mean difference | deviation | 95 % lower bound |", "| -- | -- | -- | -- | -- |"]
     for model in dict.fromkeys(run["model"] for run in runs):
-        keys = [(model, run["seed"]) for run in runs if run["model"] == model and (model, run["seed"]) in final]
-        own = {(run["model"], run["seed"]): run["eval_accuracy"][-1] for run in runs}
-        differences = [own[key] - final[key] for key in keys]
+        differences = [own[key] - other[key] for key in own if key[0] == model and key in other]
         if len(differences) < 2:
             continue
         mean, spread = statistics.mean(differences), statistics.stdev(differences)

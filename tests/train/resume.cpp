@@ -160,7 +160,7 @@ TEST(Resume, says_what_will_not_be_exact_and_refuses_other_data) {
   EXPECT_THAT(restarts(run)[0]["inexact"], SizeIs(1));
 }
 
-TEST(CompareRuns, takes_the_newest_checkpoints_that_both_runs_have) {
+TEST(CompareRuns, takes_the_checkpoints_of_every_step_that_both_runs_have) {
   const TemporaryFolder folder;
   train(folder / "a", -1, false);
   fs::copy(folder / "a", folder / "b", fs::copy_options::recursive);

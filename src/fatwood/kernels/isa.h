@@ -36,6 +36,11 @@ inline int lanes_of(Isa isa) {
   return info(isa).lanes;
 }
 
+/// The instruction set whose kernels compute: avx512_bf16 differs from avx512 in bf16 alone.
+inline Isa computing_isa(Isa isa, Precision precision) {
+  return isa == Isa::avx512_bf16 && precision == Precision::f32 ? Isa::avx512 : isa;
+}
+
 /// Whether this machine and its operating system run `isa`.
 bool runs_here(Isa isa);
 

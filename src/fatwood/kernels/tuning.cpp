@@ -198,13 +198,12 @@ double rounded(double ms) {
 
 TuningKey tuning_key(const LayerSpec& spec, const ImageShape& input, std::int64_t batch, Isa isa,
                      int threads, Precision precision) {
-  const bool same = isa == Isa::avx512_bf16 && precision == Precision::f32;
   return {.layer = std::visit([](const auto& of_kind) { return layer(of_kind); }, spec),
           .channels = input.channels,
           .height = input.height,
           .width = input.width,
           .batch = batch,
-          .isa = same ? Isa::avx512 : isa,
+          .isa = computing_isa(isa, precision),
           .threads = threads,
           .precision = precision};
 }

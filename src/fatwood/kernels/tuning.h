@@ -27,7 +27,7 @@ struct TuningKey {
   auto operator<=>(const TuningKey&) const = default;
 };
 
-/// `isa` becomes avx512 for avx512_bf16 in f32, whose kernels are the same.
+/// `isa` becomes computing_isa(isa, precision).
 TuningKey tuning_key(const LayerSpec& layer, const ImageShape& input, std::int64_t batch, Isa isa,
                      int threads, Precision precision);
 

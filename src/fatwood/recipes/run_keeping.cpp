@@ -75,22 +75,15 @@ std::string rates(const std::vector<ParamGroup>& groups) {
   return text;
 }
 
-/// The instruction set whose kernels compute: avx512_bf16 differs from avx512 in bf16 alone.
-kernels::Isa computing_isa(const TrainRunOptions& options) {
-  const kernels::Isa isa = kernels::default_isa();
-  return isa == kernels::Isa::avx512_bf16 && options.amp == "none" ? kernels::Isa::avx512 : isa;
-}
-
 }  // namespace
 
 json machine_of(const TrainRunOptions& options, Layer& model, torch::Device device,
                 const JobData& data, const TuningPtr& tuning) {
-  json machine{{"engine", options.engine},
-               {"isa", std::string(kernels::name_of(computing_isa(options)))},
-               {"threads", at::get_num_threads()},
-               {"device", device.str()},
-               {"cpu", this_machine().cpu},
-               {"libtorch", TORCH_VERSION}};
+  const kernels::Isa isa = kernels::computing_isa(
+      kernels::default_isa(), precision_named(options.amp, engine_named(options.engine)));
+  json machine{{"engine", options.engine},         {"isa", std::string(kernels::name_of(isa))},
+               {"threads", at::get_num_threads()}, {"device", device.str()},
+               {"cpu", this_machine().cpu},        {"libtorch", TORCH_VERSION}};
   if (options.amp != "none") machine["amp"] = options.amp;
   if (options.engine == name_of(Engine::fused))
     machine["plan"] = plan_of(options, model, data, tuning);

@@ -5,6 +5,13 @@
 #include <fatwood/recipes/tuning_file.h>
 
 namespace fatwood {
+namespace {
+
+kernels::TuningTable parse_file(const std::filesystem::path& path) {
+  return kernels::TuningTable::parse(read_text_file(path, kernels::kMaxTuningBytes), path.string());
+}
+
+}  // namespace
 
 TuningPlace tuning_place(const std::string& option) {
   std::string name = option;
@@ -22,14 +29,13 @@ TuningPtr load_tuning(const std::string& option) {
   if (place.path.empty()) return nullptr;
   std::error_code ignored;
   if (!place.named && !std::filesystem::exists(place.path, ignored)) return nullptr;
-  return std::make_shared<kernels::TuningTable>(kernels::TuningTable::parse(
-      read_text_file(place.path, kernels::kMaxTuningBytes), place.path.string()));
+  return std::make_shared<kernels::TuningTable>(parse_file(place.path));
 }
 
 kernels::TuningTable read_tuning_file(const std::filesystem::path& path) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return {};
-  return kernels::TuningTable::parse(read_text_file(path, kernels::kMaxTuningBytes), path.string());
+  return parse_file(path);
 }
 
 void add_to_tuning_file(const std::filesystem::path& path,

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -183,16 +184,20 @@ std::optional<RunDifference> compare_weights(const fs::path& left_path,
 
 std::optional<RunDifference> compare_checkpoints(const fs::path& left_run,
                                                  const fs::path& right_run) {
-  const auto lefts = list_checkpoints(left_run / "checkpoints"),
-             rights = list_checkpoints(right_run / "checkpoints");
-  // How often a run saves depends on the disk too, so that the newest may stand at different steps.
-  auto a = lefts.begin(), b = rights.begin();
-  while (a != lefts.end() && b != rights.end() && a->step != b->step) ++(a->step > b->step ? a : b);
-  if (a == lefts.end() || b == rights.end()) return std::nullopt;
-  const CheckpointFile left = read_checkpoint(a->path), right = read_checkpoint(b->path);
-  // The state of what a run computes, position first: it says most when the two differ.
-  if (auto found = first_difference(Json(left.about), Json(right.about), "")) return found;
-  return compare_tensors(left.tensors, right.tensors, {"digest"});
+  std::map<std::int64_t, fs::path> rights;
+  for (const ListedCheckpoint& listed : list_checkpoints(right_run / "checkpoints"))
+    rights.emplace(listed.step, listed.path);
+  // Which steps a run has them of depends on how fast its disk was.
+  for (const ListedCheckpoint& listed : list_checkpoints(left_run / "checkpoints")) {
+    const auto same_step = rights.find(listed.step);
+    if (same_step == rights.end()) continue;
+    const CheckpointFile left = read_checkpoint(listed.path),
+                         right = read_checkpoint(same_step->second);
+    // The state of what a run computes, position first: it says most when the two differ.
+    if (auto found = first_difference(Json(left.about), Json(right.about), "")) return found;
+    if (auto found = compare_tensors(left.tensors, right.tensors, {"digest"})) return found;
+  }
+  return std::nullopt;
 }
 
 using Compare = std::optional<RunDifference> (*)(const fs::path&, const fs::path&);

@@ -16,11 +16,11 @@ struct RunDifference {
 };
 
 /// Compares args.json, summary.json, rows.jsonl, summary.csv, predictions.json, model.safetensors
-/// and the newest checkpoints of one step, each to its first difference; empty when there is none.
-/// Passed over are the objects "timing", the columns train_s, eval_s and elapsed_s, event rows that
-/// tell of the run's files ("checkpoint failed"), and files that no run makes by itself. Which
-/// steps a run has checkpoints of depends on its disk too: without one in common none are compared.
-/// Throws Error{data} when a folder holds no run or a file cannot be read as what it is.
+/// and the checkpoints of each step that both have, each to its first difference; empty when there
+/// is none. Passed over are the objects "timing", the columns train_s, eval_s and elapsed_s, event
+/// rows that tell of the run's files ("checkpoint failed"), and files that no run makes by itself.
+/// Which steps a run has checkpoints of depends on its disk too: without one in common none are
+/// compared. Throws Error{data} when a folder holds no run or a file cannot be read as what it is.
 std::vector<RunDifference> compare_runs(const std::filesystem::path& left,
                                         const std::filesystem::path& right);
 
