@@ -50,6 +50,7 @@ struct Tile {
   int y, x;      // first pixel, in output coordinates
   int low, high;
   bool first;  // of this plane: starts the statistics
+  bool leads;  // first to read its inputs
 };
 
 template <int kTaps, int kStep, int kPixels, int kLow, int kHigh>
@@ -86,6 +87,17 @@ FATWOOD_INLINE void finish(const Tile& tile, Vec (&sum)[kPixels][kBlock]) {
   });
 }
 
+template <class Form, int kPixels>
+FATWOOD_INLINE void prefetch_outputs(const Tile& tile) {
+  const PixelRun run = pixel_run(*tile.job, tile.y, tile.x, tile.first);
+  const int planes = planes_of<Form>(tile.channels);
+  float* out = tile.job->out + tile.channel / Form::kChannels * run.plane + run.at;
+  for (int o = 0; o < planes; ++o, out += run.plane) {
+    unroll<kPixels>([&]<int i>(Index<i>)
+                        FATWOOD_INLINE_LAMBDA { prefetch_to_write(out + i * run.step); });
+  }
+}
+
 template <class Form, int kTaps, int kStep, int kPixels, int kLow, int kHigh>
 void correlate_tile(const Tile& tile) {
   using Shape = TileShape<kTaps, kStep, kPixels, kLow, kHigh>;
@@ -102,10 +114,18 @@ void correlate_tile(const Tile& tile) {
       unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA { sum[i][o] = Vec{}; });
     });
   }
+  prefetch_outputs<Form, kPixels>(tile);
   const float* plane = tile.in;
   const float* block = tile.weights;
   const int rows = tile.rows;
+  const std::int64_t ahead = rows * tile.in_row;
   for (int c = planes_of<Form>(tile.job->in_channels); c > 0; --c) {
+    if (tile.leads) {
+      unroll<kStep * kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+        prefetch(plane + ahead + i * kLanes);
+        if constexpr (kStep == 2) prefetch(plane + ahead + tile.in_row + i * kLanes);
+      });
+    }
     const float* row = plane;
     const float* weights = block;
     for (int r = rows; r > 0; --r) {
@@ -240,6 +260,7 @@ void correlate_row(const Correlate& job, const VariantTable* variants, int row, 
   tile.channel = block * kBlock;
   tile.channels = left_channels < kBlock ? left_channels : kBlock;
   tile.y = job.y.first + job.y.spacing * row;
+  tile.leads = block == 0;
   if (job.bias) {
     tile.bias = job.bias + (static_cast<std::int64_t>(block) * job.y.border_classes() +
                             job.y.border_class(row)) *

@@ -27,13 +27,31 @@ FATWOOD_INLINE Span valid_outputs(const Axis& axis, int k) {
   return {begin, end};
 }
 
-/// kInputs input channels × kVectors vectors of output channels for one tap.
+/// Of the rows in [begin, end).
+FATWOOD_INLINE Span within(Span span, int begin, int end) {
+  if (span.begin < begin) span.begin = begin;
+  if (span.end > end) span.end = end;
+  if (span.end < span.begin) span.end = span.begin;
+  return span;
+}
+
+/// Rows of output gradients that stay in the first-level cache while taps and channels go over
+/// them.
+FATWOOD_INLINE int rows_at_once(std::int64_t floats_per_row, int rows) {
+  constexpr std::int64_t kCache = 8192;  // floats
+  const std::int64_t fit = kCache / floats_per_row;
+  return fit < 1 ? 1 : fit < rows ? static_cast<int>(fit) : rows;
+}
+
+/// kInputs input channels × kVectors vectors of output channels for one tap. `ahead`: from an input
+/// to what a later call is the first to read, or 0.
 template <int kInputs, int kVectors>
 FATWOOD_INLINE void channel_lane_tile(const WeightGradient& job, const float* in, const float* grad,
                                       float* sums, std::int64_t sums_stride, int padded, int ky,
-                                      int kx, int row_begin, int row_end) {
+                                      int kx, int row_begin, int row_end, std::int64_t ahead) {
   const Span columns = valid_outputs(job.x, kx);
-  const std::int64_t plane = static_cast<std::int64_t>(job.y.extent) * job.x.extent * kLanes;
+  const std::int64_t row = static_cast<std::int64_t>(job.x.extent) * kLanes;
+  const std::int64_t plane = job.y.extent * row;
   Vec sum[kInputs][kVectors];
   unroll<kInputs>([&]<int c>(Index<c>) FATWOOD_INLINE_LAMBDA {
     unroll<kVectors>([&]<int v>(Index<v>) FATWOOD_INLINE_LAMBDA {
@@ -48,6 +66,16 @@ FATWOOD_INLINE void channel_lane_tile(const WeightGradient& job, const float* in
       const float* d =
           grad + (static_cast<std::int64_t>(oy) * job.x.count + columns.begin) * kLanes * padded;
       for (int ox = columns.begin; ox < columns.end; ++ox) {
+        if (ahead) {
+          unroll<kInputs>([&]<int c>(Index<c>) FATWOOD_INLINE_LAMBDA {
+            prefetch(a + c * plane + ahead);
+            if (job.x.step == 2) {
+              prefetch(a + c * plane + ahead + kLanes);
+              prefetch(a + c * plane + ahead + row);
+              prefetch(a + c * plane + ahead + row + kLanes);
+            }
+          });
+        }
         for (int n = 0; n < kLanes; ++n) {
           Vec g[kVectors];
           unroll<kVectors>([&]<int v>(Index<v>)
@@ -78,18 +106,25 @@ void channel_lane_pass(const WeightGradient& job, int first, int last) {
   const std::int64_t taps = static_cast<std::int64_t>(job.y.taps) * job.x.taps;
   constexpr int kWidth = kVectors * kLanes;
   const std::int64_t per_input = taps * kWidth;
+  const int at_once =
+      rows_at_once(static_cast<std::int64_t>(job.x.count) * kLanes * kWidth, job.y.count);
+  const std::int64_t next = static_cast<std::int64_t>(at_once) * job.y.step * job.x.extent * kLanes;
   for (int tile = 0; tile < padded / kWidth; ++tile) {
-    for (int c = first; c + kInputs <= last; c += kInputs) {
-      for (int ky = 0; ky < job.y.taps; ++ky) {
-        const Span rows = valid_outputs(job.y, ky);
-        if (rows.begin == rows.end) continue;
-        for (int kx = 0; kx < job.x.taps; ++kx) {
-          float* sums = job.sums +
-                        (static_cast<std::int64_t>(tile) * job.in_channels + c) * per_input +
-                        (ky * job.x.taps + kx) * kWidth;
-          channel_lane_tile<kInputs, kVectors>(job, job.in + c * plane, job.grad + tile * kWidth,
-                                               sums, per_input, padded, ky, kx, rows.begin,
-                                               rows.end);
+    for (int begin = 0; begin < job.y.count; begin += at_once) {
+      const bool leads = tile == 0 && begin + at_once < job.y.count;
+      for (int c = first; c + kInputs <= last; c += kInputs) {
+        for (int ky = 0; ky < job.y.taps; ++ky) {
+          const Span rows = within(valid_outputs(job.y, ky), begin, begin + at_once);
+          if (rows.begin == rows.end) continue;
+          for (int kx = 0; kx < job.x.taps; ++kx) {
+            float* sums = job.sums +
+                          (static_cast<std::int64_t>(tile) * job.in_channels + c) * per_input +
+                          (ky * job.x.taps + kx) * kWidth;
+            const bool middle = ky == job.y.taps / 2 && kx == job.x.taps / 2;
+            channel_lane_tile<kInputs, kVectors>(job, job.in + c * plane, job.grad + tile * kWidth,
+                                                 sums, per_input, padded, ky, kx, rows.begin,
+                                                 rows.end, leads && middle ? next : 0);
+          }
         }
       }
     }
