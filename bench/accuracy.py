@@ -11,6 +11,8 @@ accuracy to the other file's runs, paired by model and seed, with the lower boun
 """
 import argparse, csv, json, os, pathlib, statistics, subprocess, sys, tempfile
 
+from paired import lower_bound
+
 PAGE = {  # evaluation accuracy and loss after the third epoch; the page has no figure for the CNN
     "deeper_cnn": (0.895, 0.314),
     "residual_cnn": (0.915, 0.228),
@@ -40,11 +42,6 @@ def train(program, model, seed, epochs, extra):
     }
 
 
-# Student's t, 97.5 %, for 1 to 30 degrees of freedom.
-T_975 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-         2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042]  # fmt: skip
-
-
 def paired(runs, others):
     def final_of(several):
         return {(run["model"], run["seed"]): run["eval_accuracy"][-1] for run in several}
@@ -56,8 +53,7 @@ def paired(runs, others):
         if len(differences) < 2:
             continue
         mean, spread = statistics.mean(differences), statistics.stdev(differences)
-        bound = mean - T_975[min(len(differences) - 1, 30) - 1] * spread / len(differences) ** 0.5
-        lines.append(f"| {model} | {len(differences)} | {mean:+.4f} | {spread:.4f} | {bound:+.4f} |")
+        lines.append(f"| {model} | {len(differences)} | {mean:+.4f} | {spread:.4f} | {lower_bound(differences):+.4f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -3,10 +3,11 @@
 torch.compile, LibTorch and JAX, and what a step costs as width, image, batch, depth and threads grow.
 
     ./fatwood bench [--quick] [--sections step,kernels,...] [-o bench/results/step]
+    ./fatwood bench --redraw                                   the page and the pictures anew, nothing measured
 
 Every contestant is a process of its own; they take turns, and ratios are taken within a turn. Writes OUT.json
-(every figure, the machine, the versions) and OUT.md, section by section, so that an interrupted run keeps what
-it has. --quick: fewer peers and rounds, under three minutes.
+(every figure, the machine, the versions), OUT.md and OUT-*.svg, section by section, so that an interrupted run
+keeps what it has. --quick: fewer peers and rounds, under three minutes.
 """
 import argparse
 import json
@@ -21,6 +22,7 @@ sys.path.insert(0, str(ROOT / "bench/step"))
 import sections  # noqa: E402
 import tables  # noqa: E402
 from machine import machine  # noqa: E402
+from pictures import pictures  # noqa: E402
 
 
 def note(text):
@@ -35,6 +37,15 @@ def write(path, text):
     os.replace(temporary, path)
 
 
+def write_page(out, result):
+    """OUT.md with its pictures."""
+    drawn = {section: {f"{out.name}-{name}.svg": svg for name, svg in own.items()} for section, own in pictures(result).items()}
+    for own in drawn.values():
+        for name, svg in own.items():
+            write(out.with_name(name), svg)
+    write(out.with_suffix(".md"), tables.page(result, drawn))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer peers, networks and rounds; writes nothing unless -o is given")
@@ -42,6 +53,7 @@ def main():
     parser.add_argument("--networks", help="of conv, residual, double, resnet18")
     parser.add_argument("--rounds", type=int, help="turns of every contestant")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--redraw", action="store_true", help="write the page and its pictures anew from the JSON file, measure nothing")
     parser.add_argument("-o", "--out", type=pathlib.Path)
     options = parser.parse_args()
     wanted = (options.sections or ("step,kernels" if options.quick else ",".join(sections.SECTIONS))).split(",")
@@ -52,6 +64,8 @@ def main():
     result = {}
     if out and out.with_suffix(".json").exists():  # sections that are not asked for stay
         result = json.loads(out.with_suffix(".json").read_text())
+    if options.redraw:
+        return write_page(out, result)
     for name in wanted:
         begin = time.monotonic()
         result[name] = sections.SECTIONS[name](options, note)
@@ -60,7 +74,7 @@ def main():
         print(f"\n## {tables.TITLES[name]}\n\n{tables.TABLES[name](result[name])}", flush=True)
         if out:
             write(out.with_suffix(".json"), json.dumps(result, indent=1) + "\n")
-            write(out.with_suffix(".md"), tables.page(result))
+            write_page(out, result)
 
 
 if __name__ == "__main__":

@@ -6,74 +6,20 @@ usage: step.py LIBRARY [--kinds conv,residual,double] [--compile] [--no-peers] [
 import argparse
 import copy
 import ctypes
+import pathlib
 import statistics
+import sys
 import time
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
-NFS = [1, 8, 16, 32, 64, 128, 10]
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "step"))
+from networks import network  # noqa: E402
 
-
-class Conv(nn.Module):
-    def __init__(self, i, o, ks, stride, act=True):
-        super().__init__()
-        self.conv = nn.Conv2d(i, o, ks, stride, ks // 2, bias=False)
-        self.norm = nn.BatchNorm2d(o)
-        self.act = act
-
-    def forward(self, x):
-        x = self.conv(x)
-        if self.act:
-            x = F.leaky_relu(x, 0.1) - 0.4
-        return self.norm(x)
-
-    def params(self):
-        return [self.conv.weight, self.norm.weight, self.norm.bias]
-
-
-class Residual(nn.Module):
-    def __init__(self, i, o, ks, stride, act=True):
-        super().__init__()
-        self.a, self.b = Conv(i, o, ks, 1, act), Conv(o, o, ks, stride, False)
-        self.id, self.stride, self.act = nn.Conv2d(i, o, 1), stride, act
-
-    def forward(self, x):
-        id = F.avg_pool2d(x, 2, ceil_mode=True) if self.stride == 2 else x
-        x = self.b(self.a(x)) + self.id(id)
-        return F.leaky_relu(x, 0.1) - 0.4 if self.act else x
-
-    def params(self):
-        return self.a.params() + self.b.params() + [self.id.weight, self.id.bias]
-
-
-class Double(nn.Module):
-    def __init__(self, i, o, ks, stride, act=True):
-        super().__init__()
-        self.a, self.b = Conv(i, o, ks, 1, act), Conv(o, o, ks, stride, act)
-
-    def forward(self, x):
-        return self.b(self.a(x))
-
-    def params(self):
-        return self.a.params() + self.b.params()
-
-
-class Net(nn.Sequential):
-    def __init__(self, block):
-        super().__init__(*[block(NFS[i], NFS[i + 1], 5 if i == 0 else 3, 1 if i == 0 else 2, i < 5)
-                           for i in range(6)])
-
-    def forward(self, x):
-        return super().forward(x).flatten(1)
-
-    def params(self):
-        return [p for block in self for p in block.params()]
-
-
-KINDS = {"conv": (0, Conv), "residual": (1, Residual), "double": (2, Double)}
+NFS = [8, 16, 32, 64, 128]
+KINDS = {"conv": 0, "residual": 1, "double": 2}  # of step_library.cpp
 
 
 class Ours:
@@ -82,7 +28,7 @@ class Ours:
         self.size = lib.network_size(self.net)
         view = lambda p: np.ctypeslib.as_array(ctypes.cast(p, ctypes.POINTER(ctypes.c_float)), (self.size,))
         self.params, self.grads = view(lib.network_params(self.net)), view(lib.network_grads(self.net))
-        self.params[:] = torch.cat([p.detach().flatten() for p in model.params()]).numpy()
+        self.params[:] = torch.cat([p.detach().flatten() for p in model.parameters()]).numpy()
         self.seconds = (ctypes.c_double * 4)()
 
     def step(self, x, y, lr):
@@ -100,7 +46,7 @@ def worst_gradient_error(grads, exact):
 def check(contestants, model, x, y):
     exact = copy.deepcopy(model).double()
     F.cross_entropy(exact(x.double()), y).backward()
-    wanted = [p.grad for p in exact.params()]
+    wanted = [p.grad for p in exact.parameters()]
     errors = {}
     for name, layout, bf16 in (("nchw", torch.contiguous_format, False), ("nhwc", torch.channels_last, False),
                                ("nhwc bf16", torch.channels_last, True)):
@@ -108,12 +54,12 @@ def check(contestants, model, x, y):
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             loss = F.cross_entropy(m(x), y)
         loss.backward()
-        errors[name] = worst_gradient_error([p.grad for p in m.params()], wanted)
+        errors[name] = worst_gradient_error([p.grad for p in m.parameters()], wanted)
     for name, ours in contestants.items():
         ours.step(x, y, 0)
         grads, at = [], 0
         flat = torch.from_numpy(ours.grads)
-        for p in model.params():
+        for p in model.parameters():
             grads.append(flat[at:at + p.numel()].view_as(p))
             at += p.numel()
         errors[name] = worst_gradient_error(grads, wanted)
@@ -141,11 +87,10 @@ def main():
     print(f"torch {torch.__version__}, {args.threads} threads, batch {args.batch}")
 
     for name in args.kinds.split(","):
-        kind, block = KINDS[name]
         torch.manual_seed(0)
-        model = Net(block)
+        model = network(name, 1, NFS)
         x, y = torch.randn(args.batch, 1, 28, 28), torch.randint(0, 10, (args.batch,))
-        ours = {f"fatwood{text}": Ours(lib, kind, args.batch, args.threads, model, bf16)
+        ours = {f"fatwood{text}": Ours(lib, KINDS[name], args.batch, args.threads, model, bf16)
                 for text, bf16 in (("", False), (" bf16", True))}
         mebibytes = " and ".join(f"{lib.network_bytes(o.net) / 2**20:.0f}" for o in ours.values())
         print(f"{name}: {ours['fatwood'].size} parameters, {mebibytes} MiB")

@@ -2,9 +2,10 @@
 import json
 import subprocess
 
-from contest import ROOT, Contestant, Setting, contest
+from contest import PROGRAMS, Contestant, Setting, contest
 
 NETWORKS = ["conv", "residual", "double"]
+PAGE = (8, 16, 32, 64, 128)
 
 
 def chosen(options, default):
@@ -18,21 +19,41 @@ def step(options, note):
         names = ["eager-nhwc", "compile-nhwc"] if options.quick else ["eager", "eager-nhwc", "compile", "compile-nhwc", "bare"]
         if network == "resnet18" and "bare" in names:
             names.remove("bare")  # written out for the page's networks alone
-        contestants = [Contestant("fused"), Contestant("fused-bf16")] + [Contestant(name, tuned) for tuned in (False, True) for name in names]
+        ours = [Contestant("fused")]
+        if network != "resnet18":  # whose kernels stay f32
+            ours.append(Contestant("fused-bf16"))
+        contestants = ours + [Contestant(name, tuned) for tuned in (False, True) for name in names]
         if not options.quick:
             contestants += [Contestant("torch"), Contestant("compile-nhwc-bf16"), Contestant("compile-nhwc-bf16", tuned=True)]
             if network != "resnet18":
                 contestants.append(Contestant("jax"))
         rounds = options.rounds or (4 if options.quick else 10)
-        rows += contest(Setting(network, threads=options.threads), contestants, rounds,
+        rows += contest(Setting(network, threads=options.threads), contestants, rounds, peak=True,
                         note=lambda text, network=network: note(f"{network}: {text}"))
+    return with_limits(rows)
+
+
+def with_limits(rows):
+    """Adds to every row with a peak how long the step takes at least: without taps on padding, at the highest peak of all."""
+    import work  # and with it torch, which only this section and `widths` need here
+
+    own = [row for row in rows if "peak_gflops" in row]
+    peak = max(row["peak_gflops"] for row in own)
+    for row in own:
+        row["gflop"] = round(work.step_gflop(setting_of(row)), 4)
+        row["limit_ms"] = round(1e3 * row["gflop"] / peak, 3)
     return rows
+
+
+def setting_of(row):
+    s = row["setting"]
+    return Setting(row["network"], s["batch"], s["channels"], s["size"], tuple(s["features"]), s["threads"])
 
 
 def kernels(options, note):
     """Each kernel as a fraction of the multiply-add peak, measured in the same run."""
     note("kernels")
-    program = ROOT / "build/release/bench/kernels/bench_layers"
+    program = PROGRAMS / "kernels/bench_layers"
     return json.loads(subprocess.run([program], check=True, capture_output=True, text=True).stdout)
 
 
@@ -76,25 +97,55 @@ def threads(options, note):
 
 def growth(options, note):
     """A step of the residual network as one size grows; the others stay."""
-    page = (8, 16, 32, 64, 128)
 
-    def setting(batch=512, channels=1, size=28, features=page):
+    def setting(batch=512, channels=1, size=28, features=PAGE):
         return Setting("residual", batch, channels, size, features, options.threads)
 
+    def images(channels):  # every doubling of the image takes a block more
+        return [setting(batch=32, channels=channels, size=28 << k, features=PAGE + (128,) * k) for k in range(4)]
+
     varied = {
-        "width of all blocks": [setting(batch=32, channels=3, features=(w,) * 5) for w in (8, 16, 32, 64, 128, 256)],
-        # every doubling of the image takes a block more
-        "image size": [setting(batch=32, channels=3, size=28 << k, features=page + (128,) * k) for k in range(4)],
+        "image size, 1 channel": images(1),
+        "image size, 3 channels": images(3),
         "batch": [setting(batch=batch) for batch in (32, 128, 512, 2048)],
-        "blocks": [setting(features=page + (128,) * k) for k in (0, 2, 4, 8)],
+        "blocks": [setting(features=PAGE + (128,) * k) for k in (0, 2, 4, 8)],
     }
     rows = []
     for what, settings in varied.items():
         for setting in settings:
-            found = contest(setting, [Contestant("fused"), Contestant("eager-nhwc", tuned=True)], options.rounds or 4,
+            found = contest(setting, [Contestant("fused"), Contestant("eager-nhwc", tuned=True)], options.rounds or 5, round_ms=150,
                             note=lambda text, w=what: note(f"{w}: {text}"))
             rows += [row | {"varied": what} for row in found]
     return rows
 
 
-SECTIONS = {"step": step, "kernels": kernels, "threads": threads, "memory": memory, "evaluation": evaluation, "growth": growth}
+WIDTHS = (8, 16, 32, 64, 128, 256)
+MOST_GFLOP = 60  # a step, where the batch is ours to choose: about a quarter of a second of two cores
+
+
+def batch_for(network, features):
+    """The largest power of two from 32, which fills the lanes of two threads, to 512 with a step below MOST_GFLOP."""
+    import work
+
+    batch = 512
+    while batch > 32 and work.step_gflop(Setting(network, batch, features=features)) > MOST_GFLOP:
+        batch //= 2
+    return batch
+
+
+def widths(options, note):
+    """A step of every network with all blocks of one width, beside the peers that came out fastest on the page's."""
+    rows = []
+    for network in chosen(options, NETWORKS):
+        for width in WIDTHS:
+            features = (width,) * len(PAGE)
+            setting = Setting(network, batch_for(network, features), features=features, threads=options.threads)
+            contestants = [Contestant("fused")] + [Contestant(name, tuned=True) for name in ("eager-nhwc", "compile-nhwc", "bare")]
+            found = contest(setting, contestants, options.rounds or 5, round_ms=150,
+                            note=lambda text, n=network, w=width: note(f"{n}, width {w}: {text}"))
+            rows += [row | {"width": width} for row in found]
+    return rows
+
+
+SECTIONS = {"step": step, "kernels": kernels, "threads": threads, "memory": memory, "evaluation": evaluation, "growth": growth,
+            "widths": widths}

@@ -7,24 +7,48 @@ TITLES = {
     "memory": "Peak memory of a training step",
     "evaluation": "Evaluation",
     "growth": "As sizes grow",
+    "widths": "As widths grow",
 }
+AT_LEAST = 0.97  # of the fastest peer's speed, by the lower bound, is what fatwood promises everywhere
 
 
 def table(header, rows):
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [header, ["--"] * len(header), *rows])
 
 
+def bound(value):
+    return "" if value is None else f"{value:.3f}"
+
+
 def contest_table(rows):
-    """One table a network; the ratio says how many times longer than the first row a contestant takes."""
+    """One table a network; the ratio says how many times longer than the first row a contestant takes, its bound the
+    lower end of the 95 % interval of its geometric mean."""
     parts = []
     for network in dict.fromkeys(row["network"] for row in rows):
         own = [row for row in rows if row["network"] == network]
         s = own[0]["setting"]
         parts.append(f"{network}, batch {s['batch']}, {s['channels']} × {s['size']} × {s['size']}, {s['threads']} threads; ms a step\n\n" + table(
-            ["", "median", "minimum", "× fatwood (pair by pair)", "lowest", "highest"],
+            ["", "median", "minimum", "× fatwood (pair by pair)", "lowest", "highest", "95 % lower bound"],
             [[f"{row['title']} ({row['version']})", f"{row['median_ms']:.2f}", f"{row['min_ms']:.2f}", f"{row['ratio']:.2f}",
-              f"{row['ratio_low']:.2f}", f"{row['ratio_high']:.2f}"] for row in own]))
+              f"{row['ratio_low']:.2f}", f"{row['ratio_high']:.2f}", bound(row.get("ratio_lower_95"))] for row in own]))
     return "\n\n".join(parts)
+
+
+def step_table(rows):
+    limits = [row for row in rows if "limit_ms" in row]
+    if not limits:
+        return contest_table(rows)
+    peak = max(row["peak_gflops"] for row in limits)
+    return f"""{contest_table(rows)}
+
+Share of the f32 limit: the multiply–adds of a step on pixels inside the image (three times the forward pass less the first layer's \
+input gradient), at the highest multiply–add rate measured between the turns, {peak:.1f} GFLOP/s on {limits[0]['setting']['threads']} \
+threads. Winograd's way needs fewer, so it can pass 100 %
+
+""" + table(["network", "GFLOP a step", "limit, ms", "median, ms", "share", "minimum, ms", "share"],
+            [[row["network"], f"{row['gflop']:.2f}", f"{row['limit_ms']:.2f}", f"{row['median_ms']:.2f}",
+              f"{100 * row['limit_ms'] / row['median_ms']:.0f} %", f"{row['min_ms']:.2f}",
+              f"{100 * row['limit_ms'] / row['min_ms']:.0f} %"] for row in limits])
 
 
 def kernels_table(result):
@@ -64,15 +88,48 @@ def growth_table(rows):
         ["what grows", "batch", "image", "features", "fatwood", "peer", "ratio"], lines)
 
 
-TABLES = {"step": contest_table, "kernels": kernels_table, "threads": threads_table, "memory": memory_table,
-          "evaluation": contest_table, "growth": growth_table}
+def widths_table(rows):
+    settings = {}
+    for row in rows:
+        settings.setdefault((row["network"], row["width"]), []).append(row)
+    lines, warm_ups = [], []
+    for (network, width), (ours, *peers) in settings.items():
+        fastest = min(peers, key=lambda row: row["ratio"])
+        bounds = [row["ratio_lower_95"] for row in peers if row["ratio_lower_95"] is not None]
+        held = "" if not bounds else "yes" if min(bounds) >= AT_LEAST else "no"
+        lines.append([network, width, ours["setting"]["batch"], f"{ours['median_ms']:.2f}", *(f"{row['median_ms']:.2f}" for row in peers),
+                      fastest["title"].removesuffix(", allocator tuned"), f"{fastest['ratio']:.2f}",
+                      bound(min(bounds, default=None)), held])
+        warm_ups += [row["warm_up_s"] for row in peers if row["contestant"].startswith("compile")]
+    titles = [row["title"].removesuffix(", allocator tuned") for row in peers]
+    return f"""All blocks of one width, image 1 × 28 × 28, {ours['setting']['threads']} threads; ms a step, the peers with their allocator tuned. \
+The bound is the lowest over the peers of the 95 % lower bounds of their times over fatwood's, pair by pair; held is ≥ {AT_LEAST}. \
+torch.compile's warm-up took {min(warm_ups):.0f} to {max(warm_ups):.0f} s a setting and is not counted
+
+""" + table(["network", "width", "batch", "fatwood", *titles, "fastest peer", "× fatwood", "95 % lower bound", f"≥ {AT_LEAST}"], lines)
 
 
-def page(result):
-    parts = ["# Benchmarks\n\nMeasured by `./fatwood bench`; figures are in the JSON file beside this page."]
+TABLES = {"step": step_table, "kernels": kernels_table, "threads": threads_table, "memory": memory_table,
+          "evaluation": contest_table, "growth": growth_table, "widths": widths_table}
+
+
+ALTERNATIVES = {
+    "summary": "Bars: a training step of each network, fatwood beside the best of each family of peers",
+    "times": "Bars: a training step of each network and contestant, in milliseconds",
+    "kernels": "Dots: every kernel as a percentage of the multiply–add peak, layer by layer",
+    "growth": "Curves: milliseconds a step as image, batch and number of blocks grow",
+    "widths": "Curves: microseconds an image as the width of all blocks grows",
+}
+
+
+def page(result, drawn):
+    """`drawn`: section → names of its pictures, beside the page."""
+    parts = ["# Benchmarks\n\nMeasured by `./fatwood bench`; figures are in the JSON file beside this page, what they mean in "
+             "[docs/benchmarks.md](../../docs/benchmarks.md)."]
     for name, title in TITLES.items():
         if name in result:
             m = result[name + "_machine"]
-            parts.append(f"## {title}\n\n{TABLES[name](result[name])}\n\n{m['cpu']} (family {m['family']}, model {m['model']}, {m['isa']}), "
+            pictures = "".join(f"![{ALTERNATIVES[file.removesuffix('.svg').rpartition('-')[2]]}]({file})\n\n" for file in drawn.get(name, ()))
+            parts.append(f"## {title}\n\n{pictures}{TABLES[name](result[name])}\n\n{m['cpu']} (family {m['family']}, model {m['model']}, {m['isa']}), "
                          f"{m['threads']} threads; Python {m['python']}; commit {m['commit']}, {m['date']}.")
     return "\n\n".join(parts) + "\n"

@@ -1,0 +1,79 @@
+"""Pictures and the page from a result of every section."""
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+import contest
+import sections
+import svg
+import tables
+from pictures import pictures
+
+MACHINE = {"cpu": "a <CPU>", "family": "1", "model": "2", "isa": "avx2 avx512f", "threads": 2, "python": "3", "commit": "c", "date": "2026-01-01"}
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def row(setting, name, ms, tuned=False, **more):
+    contestant, ours = contest.Contestant(name, tuned, version="1"), contest.Contestant("fused")
+    contestant.times, ours.times = [[ms, 1.1 * ms], [1.05 * ms, ms]], [[10.0, 11.0], [10.0, 10.5]]
+    return contest.row_of(contestant, ours, setting) | more
+
+
+@pytest.fixture
+def result():
+    page = contest.Setting("conv", 512)
+    wide = [row(contest.Setting("conv", 512, features=(width,) * 5), name, ms, tuned=name != "fused", width=width)
+            for width in sections.WIDTHS for name, ms in (("fused", 10), ("eager-nhwc", 22), ("compile-nhwc", 21), ("bare", 9.5))]
+    grown = [row(contest.Setting("residual", batch), name, ms * batch, varied="batch")
+             for batch in (32, 512) for name, ms in (("fused", 0.2), ("eager-nhwc", 0.4))]
+    percent = {"forward": 90.0, "input gradient": 85.0, "weight gradient, channel lanes": 80.0, "weight gradient, image lanes": 70.0, "Winograd forward": None}
+    step = [row(page, "fused", 10.0, peak_gflops=236.0), row(page, "eager", 30.0), row(page, "eager", 25.0, tuned=True), row(page, "jax", 900.0)]
+    found = {"step": sections.with_limits(step), "kernels": {"isa": "avx512", "peak_gflops": 118.0, "rows": [{"layer": "1 → 8, 5×5/1, 28×28", "percent_of_peak": percent}]},
+             "growth": grown, "widths": wide}
+    return found | {name + "_machine": MACHINE for name in found}
+
+
+def drawn(result):
+    return {name: text for own in pictures(result).values() for name, text in own.items()}
+
+
+def test_every_picture_has_a_title_and_says_its_figures(result):
+    found = drawn(result)
+    assert set(found) == {"summary", "times", "kernels", "growth", "widths"}
+    for text in found.values():
+        root = ElementTree.fromstring(text)
+        assert root.find(SVG + "title").text and re.search(r"\d", root.find(SVG + "desc").text)
+
+
+def test_nothing_is_painted_outside_the_picture(result):
+    for name, text in drawn(result).items():
+        root = ElementTree.fromstring(text)
+        width, height = map(float, root.get("viewBox").split()[2:])
+        for element in root.iter():
+            x, y = (float(element.get(k, element.get("c" + k, 0))) for k in "xy")
+            assert 0 <= x <= width and 0 <= y <= height, (name, element.attrib)
+            assert x + float(element.get("width", 0)) <= width + 0.1, (name, element.attrib)
+
+
+def test_a_bar_far_longer_than_the_others_is_cut_off_and_keeps_its_figure(result):
+    text = drawn(result)["times"]
+    assert ">922<" in text and "l3 -" in text  # the median of 900, 900, 945 and 990
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_colour_stands_in_the_reports_style_sheet(dark):
+    used = set(re.findall(r"var\((--[\w-]+)\)", svg.style()))
+    assert used <= set(re.findall(r"(--[\w-]+):", svg.colours(dark)))
+
+
+def test_the_page_shows_limits_bounds_and_pictures(result):
+    page = tables.page(result, {"step": ["step-times.svg"]})
+    gflop = result["step"][0]["gflop"]
+    assert f"| conv | {gflop:.2f} | {1e3 * gflop / 236:.2f} | 10.25 | {100 * 1e3 * gflop / 236 / 10.25:.0f} % |" in page
+    assert "](step-times.svg)" in page
+
+
+def test_a_peer_that_is_faster_by_the_bound_is_marked(result):
+    lines = [line for line in tables.page(result, {}).splitlines() if line.startswith("| conv | 8 | 512 |")]
+    assert len(lines) == 1 and lines[0].endswith("| no |") and "LibTorch from C++" in lines[0]
