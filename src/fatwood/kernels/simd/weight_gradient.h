@@ -36,11 +36,16 @@ FATWOOD_INLINE Span within(Span span, int begin, int end) {
 }
 
 /// Rows of output gradients that stay in the first-level cache while taps and channels go over
-/// them.
-FATWOOD_INLINE int rows_at_once(std::int64_t floats_per_row, int rows) {
+/// them; more where sums that do not stay in the second level are read and written for each.
+FATWOOD_INLINE int rows_at_once(const WeightGradient& job, std::int64_t width, std::int64_t sums) {
   constexpr std::int64_t kCache = 8192;  // floats
-  const std::int64_t fit = kCache / floats_per_row;
-  return fit < 1 ? 1 : fit < rows ? static_cast<int>(fit) : rows;
+  constexpr std::int64_t kManySums = std::int64_t{64} * 1024;
+  constexpr int kPixels = 28;
+  std::int64_t rows = kCache / (job.x.count * kLanes * width);
+  if (sums > kManySums && rows * job.x.count < kPixels) {
+    rows = (kPixels + job.x.count - 1) / job.x.count;
+  }
+  return rows < 1 ? 1 : rows < job.y.count ? static_cast<int>(rows) : job.y.count;
 }
 
 /// kInputs input channels × kVectors vectors of output channels for one tap. `ahead`: from an input
@@ -106,8 +111,7 @@ void channel_lane_pass(const WeightGradient& job, int first, int last) {
   const std::int64_t taps = static_cast<std::int64_t>(job.y.taps) * job.x.taps;
   constexpr int kWidth = kVectors * kLanes;
   const std::int64_t per_input = taps * kWidth;
-  const int at_once =
-      rows_at_once(static_cast<std::int64_t>(job.x.count) * kLanes * kWidth, job.y.count);
+  const int at_once = rows_at_once(job, kWidth, taps * job.in_channels * padded);
   const std::int64_t next = static_cast<std::int64_t>(at_once) * job.y.step * job.x.extent * kLanes;
   for (int tile = 0; tile < padded / kWidth; ++tile) {
     for (int begin = 0; begin < job.y.count; begin += at_once) {
