@@ -12,6 +12,23 @@ from networks import example, network
 from serve import serve, start_of_peak
 
 
+class Gather:
+    """Batches of random images of a data set that is one tensor of bytes; no DataLoader, which takes images one by one."""
+
+    def __init__(self, batch, channels, size):
+        self.shape, self.batch = (60_000, channels, size, size), batch
+        self.images, self.batches = None, iter(())
+
+    def __call__(self):
+        indices = next(self.batches, None)
+        if indices is None:  # first of all, and after an epoch
+            if self.images is None:
+                self.images = torch.randint(256, self.shape, dtype=torch.uint8)
+            self.batches = iter(torch.randperm(self.shape[0]).split(self.batch))
+            indices = next(self.batches)
+        return self.images[indices].float().div_(255).sub_(0.286).div_(0.353)
+
+
 def main(contestant, name, batch, channels, size, features):
     mode, *options = contestant.split("-")
     layout = torch.channels_last if "nhwc" in options else torch.contiguous_format
@@ -39,7 +56,7 @@ def main(contestant, name, batch, channels, size, features):
         model.eval()
         model(x)
 
-    serve(torch.__version__, step, evaluate, before)
+    serve(torch.__version__, step, evaluate, before, Gather(int(batch), int(channels), int(size)))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,15 @@ def evaluation(options, note):
     return rows
 
 
+def gather(options, note):
+    """A batch of floats from stored bytes: random images, scaled and normalised."""
+    rows = []
+    for channels, size in ((1, 28), (3, 32)):
+        rows += contest(Setting("conv", channels=channels, size=size, threads=options.threads), [Contestant("fused"), Contestant("eager"),
+                        Contestant("eager", tuned=True)], options.rounds or 8, "gather", round_ms=100, note=note)
+    return rows
+
+
 def memory(options, note):
     """Peak of the process above what it held before the network was built, over five steps."""
     rows = []
@@ -147,5 +156,5 @@ def widths(options, note):
     return rows
 
 
-SECTIONS = {"step": step, "kernels": kernels, "threads": threads, "memory": memory, "evaluation": evaluation, "growth": growth,
+SECTIONS = {"step": step, "kernels": kernels, "threads": threads, "memory": memory, "gather": gather, "evaluation": evaluation, "growth": growth,
             "widths": widths}

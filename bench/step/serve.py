@@ -17,14 +17,14 @@ def start_of_peak():
     return status_bytes("VmRSS")
 
 
-def serve(version, step, evaluate, before):
+def serve(version, step, evaluate, before, gather=None):
     print("ready", version, flush=True)
     for line in sys.stdin:
         command, *count = line.split()
         if command == "peak":
             print(status_bytes("VmHWM") - before, flush=True)
             continue
-        work, times = {"steps": step, "evaluate": evaluate}[command], []
+        work, times = {"steps": step, "evaluate": evaluate, "gather": gather}[command], []
         for _ in range(int(count[0])):
             begin = time.perf_counter()
             work()

@@ -5,6 +5,7 @@ TITLES = {
     "kernels": "Kernels",
     "threads": "Threads",
     "memory": "Peak memory of a training step",
+    "gather": "A batch from stored bytes",
     "evaluation": "Evaluation",
     "growth": "As sizes grow",
     "widths": "As widths grow",
@@ -20,14 +21,14 @@ def bound(value):
     return "" if value is None else f"{value:.3f}"
 
 
-def contest_table(rows):
-    """One table a network; the ratio says how many times longer than the first row a contestant takes, its bound the
+def contest_table(rows, unit="ms a step"):
+    """One table a setting; the ratio says how many times longer than the first row a contestant takes, its bound the
     lower end of the 95 % interval of its geometric mean."""
     parts = []
-    for network in dict.fromkeys(row["network"] for row in rows):
-        own = [row for row in rows if row["network"] == network]
+    for network, channels in dict.fromkeys((row["network"], row["setting"]["channels"]) for row in rows):
+        own = [row for row in rows if row["network"] == network and row["setting"]["channels"] == channels]
         s = own[0]["setting"]
-        parts.append(f"{network}, batch {s['batch']}, {s['channels']} × {s['size']} × {s['size']}, {s['threads']} threads; ms a step\n\n" + table(
+        parts.append(f"{network}, batch {s['batch']}, {s['channels']} × {s['size']} × {s['size']}, {s['threads']} threads; {unit}\n\n" + table(
             ["", "median", "minimum", "× fatwood (pair by pair)", "lowest", "highest", "95 % lower bound"],
             [[f"{row['title']} ({row['version']})", f"{row['median_ms']:.2f}", f"{row['min_ms']:.2f}", f"{row['ratio']:.2f}",
               f"{row['ratio_low']:.2f}", f"{row['ratio_high']:.2f}", bound(row.get("ratio_lower_95"))] for row in own]))
@@ -88,6 +89,17 @@ def growth_table(rows):
         ["what grows", "batch", "image", "features", "fatwood", "peer", "ratio"], lines)
 
 
+def gather_table(rows):
+    batch = rows[0]["setting"]["batch"]
+    named = [row | {"network": "random images of 60,000"} for row in rows]
+    return f"{batch} images picked by index, scaled and normalised in one pass; PyTorch indexes one tensor and works in place, without a " \
+           f"DataLoader\n\n{contest_table(named, 'ms a batch')}"
+
+
+def evaluation_table(rows):
+    return contest_table(rows, "ms a forward pass")
+
+
 def widths_table(rows):
     settings = {}
     for row in rows:
@@ -110,7 +122,7 @@ torch.compile's warm-up took {min(warm_ups):.0f} to {max(warm_ups):.0f} s a sett
 
 
 TABLES = {"step": step_table, "kernels": kernels_table, "threads": threads_table, "memory": memory_table,
-          "evaluation": contest_table, "growth": growth_table, "widths": widths_table}
+          "gather": gather_table, "evaluation": evaluation_table, "growth": growth_table, "widths": widths_table}
 
 
 ALTERNATIVES = {

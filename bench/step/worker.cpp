@@ -5,22 +5,27 @@
 //
 //     bench_worker CONTESTANT NETWORK BATCH CHANNELS SIZE FEATURES      FEATURES: 8,16,32,64,128
 //
-// Prints "ready", then for "steps N" and "evaluate N" the milliseconds of each, for "peak" the
-// bytes that the process took above what it had before the network was built.
+// Prints "ready", then for "steps N", "evaluate N" and "gather N" the milliseconds of each, for
+// "peak" the bytes that the process took above what it had before the network was built. A gather
+// makes a batch of floats from 60,000 stored images of bytes.
 #include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <functional>
 #include <iostream>
 #include <map>
+#include <optional>
+#include <span>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 
 #include <fatwood/core/allocator.h>
 #include <fatwood/engine/engine.h>
+#include <fatwood/kernels/gather.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
+#include <fatwood/model/threads.h>
 #include <fatwood/train/optimizer.h>
 
 namespace fatwood {
@@ -104,6 +109,34 @@ std::int64_t status_bytes(const std::string& name) {
   return 0;
 }
 
+/// Batches of random images of a data set, as `train` makes them.
+class Gather {
+ public:
+  Gather(std::int64_t batch, std::int64_t channels, std::int64_t size)
+      : bytes_(torch::randint(256, {60'000, channels, size, size}, torch::kByte)),
+        order_(torch::randperm(bytes_.size(0))),
+        images_{bytes_.data_ptr<std::uint8_t>(), bytes_.size(0), static_cast<int>(channels),
+                static_cast<int>(size), static_cast<int>(size)},
+        batch_(batch),
+        out_(torch::empty({batch, channels, size, size})) {}
+
+  void operator()() {
+    if (at_ + batch_ > order_.size(0)) at_ = 0;
+    const std::span<const std::int64_t> indices(order_.data_ptr<std::int64_t>() + at_,
+                                                static_cast<std::size_t>(batch_));
+    kernels::gather(images_, indices, {&scaling_, 1}, kernels::ImageLayout::nhwc,
+                    out_.data_ptr<float>(), torch_threads());
+    at_ += batch_;
+  }
+
+ private:
+  Tensor bytes_, order_;
+  kernels::ByteImages images_;
+  kernels::ByteScaling scaling_{.scale = 1 / (255 * 0.353F), .shift = -0.286F / 0.353F};
+  std::int64_t batch_, at_ = 0;
+  Tensor out_;
+};
+
 int run(const std::string& contestant, const std::string& name, std::int64_t batch,
         std::int64_t channels, std::int64_t size, const std::string& feature_list) {
   std::vector<std::int64_t> features;
@@ -161,6 +194,7 @@ int run(const std::string& contestant, const std::string& name, std::int64_t bat
     forward();
   };
 
+  std::optional<Gather> gather;
   std::cout << "ready " << TORCH_VERSION << std::endl;
   std::string command;
   while (std::cin >> command) {
@@ -171,9 +205,10 @@ int run(const std::string& contestant, const std::string& name, std::int64_t bat
     int count = 0;
     std::cin >> count;
     module->train(command == "steps");
+    if (command == "gather" && !gather) gather.emplace(batch, channels, size);
     for (int i = 0; i < count; ++i) {
       const double begin = now_ms();
-      command == "steps" ? step() : evaluate();
+      command == "steps" ? step() : command == "gather" ? (*gather)() : evaluate();
       std::cout << now_ms() - begin << ' ';
     }
     std::cout << std::endl;
