@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 
+# Ends what would never end; long enough for a sanitizer, and for a machine that is held up.
+WAIT_SECONDS = 900
+
 PROGRAM = os.environ["FATWOOD_PROGRAM"]
 
 
-def fatwood(*args, timeout=120, **options):
+def fatwood(*args, timeout=WAIT_SECONDS, **options):
     return subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True, timeout=timeout, **options)
 
 

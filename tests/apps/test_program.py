@@ -6,7 +6,7 @@ import gzip, json, os, signal, struct, subprocess, time
 
 import pytest
 
-from program import PROGRAM, fatwood, refused
+from program import PROGRAM, WAIT_SECONDS, fatwood, refused
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -217,7 +217,7 @@ def test_a_signal_ends_a_sweep_and_keeps_what_it_has(tiny_mnist, tmp_path):
     assert "residual_cnn" in process.stderr.readline()  # said when the data are read and the model is made
     time.sleep(2)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 130, stderr
     assert json.loads(found.read_text())["ended"] == "the sweep was interrupted"
 
@@ -228,13 +228,13 @@ def test_a_signal_ends_the_run_after_the_step_and_keeps_the_rows(tiny_mnist, tmp
     process = subprocess.Popen(
         [PROGRAM, "train", "--model", "cnn", "--epochs", "5000", "--data", str(tiny_mnist), "--output", str(run)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.time() + 60
+    deadline = time.time() + WAIT_SECONDS
     while time.time() < deadline:
         if (run / "rows.jsonl").exists() and (run / "rows.jsonl").read_text().count('"batch"') > 5:
             break
         time.sleep(0.05)
     process.send_signal(signal_sent)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == code, stderr
     rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
     assert rows[-1]["type"] == "end" and rows[-1]["status"] == "interrupted"
@@ -349,7 +349,7 @@ def test_progress_is_drawn_on_a_terminal_and_no_color_is_honoured(tiny_mnist, tm
             if not chunk:
                 break
             drawn += chunk
-        process.communicate(timeout=60)
+        process.communicate(timeout=WAIT_SECONDS)
         assert process.returncode == 0
         assert b"[10/10" in drawn or b"/10" in drawn
         assert (b"\x1b[3" in drawn) == colour

@@ -27,7 +27,7 @@ def small_images(tmp_path_factory):
 @pytest.fixture(scope="module")
 def reproduced(small_images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "page"
-    result = fatwood("reproduce", "--quick", "--threads", 2, "--data", small_images, "--output", folder, timeout=600)
+    result = fatwood("reproduce", "--quick", "--threads", 2, "--data", small_images, "--output", folder)
     assert result.returncode == 0, result.stderr
     return folder, result
 

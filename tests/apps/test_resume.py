@@ -9,7 +9,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from program import PROGRAM, fatwood, refused, rows_of, same
+from program import PROGRAM, WAIT_SECONDS, fatwood, refused, rows_of, same
 
 SMALL = ["--model", "cnn", "--epochs", "3", "--batch-size", "32", "--checkpoint-steps", "3"]  # 10 batches an epoch
 
@@ -25,7 +25,7 @@ def start(*args):
 
 def wait_for(process, run, batches, checkpoints=1):
     """Until the run has that many batches and checkpoints; false when it ended before."""
-    deadline = time.time() + 60
+    deadline = time.time() + WAIT_SECONDS
     while time.time() < deadline and process.poll() is None:
         rows = run / "rows.jsonl"
         if rows.exists() and rows.read_text().count('"batch"') >= batches and len(list(run.glob("checkpoints/step-*.safetensors"))) >= checkpoints:
@@ -92,7 +92,7 @@ def test_an_interrupted_run_saves_says_how_to_resume_and_goes_on_exactly(signal_
     process = start(*args, "--output", run)
     assert wait_for(process, run, 25)
     process.send_signal(signal_sent)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == code, stderr
     assert f"resume with: fatwood train --resume {run}" in stderr
     step = rows_of(run)[-1]["step"]
@@ -177,7 +177,7 @@ def interrupted(data, tmp_path, *more):
     process = start(*SMALL, "--epochs", "30", *more, "--data", data, "--output", run)
     assert wait_for(process, run, 12)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 130
     return run
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from program import PROGRAM, fatwood, refused
+from program import PROGRAM, WAIT_SECONDS, fatwood, refused
 
 SMALL = ["--model", "cnn", "--threads", 1]
 
@@ -84,7 +84,7 @@ def test_ctrl_c_leaves_the_table_as_it_was(tmp_path):
     assert "residual_cnn, batch 64" in process.stderr.readline()
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 130 and "as it was" in stderr, stderr
     assert table.read_bytes() == before and list(tmp_path.iterdir()) == [table]
 

@@ -5,6 +5,9 @@ import dataclasses
 import os
 import subprocess
 
+# Ends what would never end; long enough for a sanitizer, and for a machine that is held up.
+WAIT_SECONDS = 1800
+
 SHIM = os.environ["FATWOOD_FAULTS_SHIM"]
 
 
@@ -39,7 +42,7 @@ def run(command, root, plan="", journal=None, env=None, **options):
                    # Sanitizers want to be loaded first; the shim allocates nothing before main.
                    "ASAN_OPTIONS": "verify_asan_link_order=0"}
     return subprocess.run(list(map(str, command)), capture_output=True, env=environment,
-                          timeout=300, **options)
+                          timeout=WAIT_SECONDS, **options)
 
 
 def changes(records):

@@ -53,7 +53,7 @@ def test_wrong_options_are_refused_with_one_message(data, tmp_path):
         for place, path in places.items():
             arguments = [argument.replace(place, path) for argument in arguments]
         result = subprocess.run([PROGRAM, *arguments], cwd=work, capture_output=True, text=True,
-                                errors="replace", stdin=subprocess.DEVNULL, timeout=60)
+                                errors="replace", stdin=subprocess.DEVNULL, timeout=600)
         if wrong := problem(result, work, what):
             problems.append(f"{index} ({what}): {wrong}\n    {[a[:80] for a in arguments]} {(text or b'')[:60]}\n"
                             f"    {result.stderr[-400:]!r}")

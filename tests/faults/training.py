@@ -42,7 +42,7 @@ def program(arguments, root=None, plan="", journal=None, **options):
     """Under the shim when there is a `root`."""
     command = [PROGRAM, *map(str, arguments)]
     if root is None:
-        result = subprocess.run(command, capture_output=True, timeout=300, **options)
+        result = subprocess.run(command, capture_output=True, timeout=injection.WAIT_SECONDS, **options)
     else:
         if journal:
             journal.unlink(missing_ok=True)

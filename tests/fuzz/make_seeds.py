@@ -34,6 +34,7 @@ def seeds():
         whole = malformed.safetensors_file(header, data)
         yield "fuzz_safetensors", whole
         yield "fuzz_safetensors_header", len(data).to_bytes(2, "little") + whole[8:-len(data)]
+        yield "fuzz_tuning", malformed.tuning_file(malformed.tuning_table(random_))
         about = {"format": 1, "step": i, "position": {"epoch": i, "pass": "train", "batch": 0}, "callbacks": {"metrics": None}}
         yield "fuzz_checkpoint", malformed.checkpoint_body(random_, about)
     for _, whole in malformed.safetensors_by_hand():

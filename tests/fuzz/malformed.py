@@ -403,3 +403,79 @@ def checkpoints(every, seed):
         yield f"byte {place} flipped", whole[:place] + bytes([whole[place] ^ 0xff]) + whole[place + 1:]
         yield f"cut to {place} bytes", whole[:place]
     yield "a byte more", whole + b"\0"
+
+
+# --- tuned tables ---------------------------------------------------------------------------------
+
+def tuning_table(random_):
+    return {"kind": "fatwood tuning", "format": 1, "entries": [{
+        "layer": f"Conv: conv 3x3/{random_.choice([1, 2])} 8->16, leaky relu, norm",
+        "input": [random_.randint(1, 64), random_.randint(1, 28), random_.randint(1, 28)],
+        "batch": batch, "isa": random_.choice(["portable", "avx2", "avx512"]), "threads": random_.randint(1, 64),
+        "precision": random_.choice(["f32", "bf16"]), "runs": random_.choice(["kernels", "torch"]),
+        "kernels_ms": random_.randint(1, 9999) / 100, "torch_ms": random_.choice([1, 2.5, 1e-3]), "cpu": "ü \"x\""}
+        for batch in range(1, random_.randint(2, 5))]}
+
+
+def tuning_file(table):
+    return json.dumps(table, indent=1, ensure_ascii=False).encode()
+
+
+NO_COUNT = [0, -1, 1.5, 1 << 40, 1 << 64, 1e300, None, True, "1", [], {}]
+NO_MILLISECONDS = [0, -1, 1e-9, 9e-5, 1.1e7, 1e300, None, True, "1", [], {}]
+NO_WORD = ["", "AVX2", "kernels ", "é", None, 1, [], {}, "x" * 501]
+
+
+def edited_table(random_, table):
+    """Changes one thing, so that it is no table any more."""
+    entry = random_.choice(table["entries"])
+    kind = random_.randrange(9)
+    if kind == 0:
+        entry[random_.choice(["batch", "threads", "input"])] = random_.choice(NO_COUNT)
+    elif kind == 1:
+        entry["input"][random_.randrange(3)] = random_.choice(NO_COUNT)
+    elif kind == 2:
+        entry[random_.choice(["kernels_ms", "torch_ms"])] = random_.choice(NO_MILLISECONDS)
+    elif kind == 3:
+        place, key = random_.choice([(entry, "isa"), (entry, "precision"), (entry, "runs"), (table, "kind")])
+        place[key] = random_.choice(NO_WORD)
+    elif kind == 4:
+        place = random_.choice([entry, table])
+        del place[random_.choice(list(place))]
+    elif kind == 5:
+        random_.choice([entry, table])[random_.choice(["Batch", "", "comment"])] = 1
+    elif kind == 6:
+        table["entries"].append(dict(entry, runs="torch"))
+    elif kind == 7:
+        table["format"] = random_.choice([0, 2, -1, 1.5, "1", None, [], {}])
+    else:
+        entry[random_.choice(["layer", "cpu"])] = random_.choice([1, None, [], {}, "x" * 501])
+    return table
+
+
+def spoiled(random_, data):
+    """A byte that JSON has nowhere."""
+    place = random_.randrange(len(data))
+    return data[:place] + random_.choice([b"\0", b"\xff", b"\xc0"]) + data[place + 1:]
+
+
+def tuning_files(count, seed):
+    for index in range(count):
+        random_ = random.Random(f"tuning/{seed}/{index}")
+        table = tuning_table(random_)
+        whole = tuning_file(table)
+        key = random_.choice([b'"kind": ', b'"entries": ', b'"batch": ', b'"isa": '])
+        what, changed = random_.choice([
+            ("cut", lambda: cut(random_, whole)),
+            ("something behind", lambda: whole + random_.choice([b"}", b",", b"\0", b"x", whole])),
+            ("spoiled", lambda: spoiled(random_, whole)),
+            ("a key twice", lambda: whole.replace(key, key + b"1, " + key, 1)),
+            ("edited", lambda: tuning_file(edited_table(random_, table))),
+            ("edited", lambda: tuning_file(edited_table(random_, table))),
+            ("edited", lambda: tuning_file(edited_table(random_, table))),
+            ("deep", lambda: random_.choice([b"[", b'{"entries": ']) * random_.randint(1, 100_000)),
+            ("text", lambda: text_instead(random_, whole)),
+            ("noise", lambda: b"\x80" + random_.randbytes(random_.randint(0, 300))),
+        ])
+        yield what, changed()
+    yield "past the limit", tuning_file(tuning_table(random.Random(seed))) + b" " * (4 << 20)

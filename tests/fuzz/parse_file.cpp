@@ -1,6 +1,6 @@
 // parse_file FORMAT IN OUT: reads IN as the library does and writes what it holds to OUT, which
-// must not appear when IN is wrong. FORMAT is idx1, idx3, gzip, safetensors or checkpoint. The
-// program that test_malformed.py sends its files to; exits as the main program does.
+// must not appear when IN is wrong. FORMAT is idx1, idx3, gzip, safetensors, checkpoint or
+// tuning. The program that test_malformed.py sends its files to; exits as the main program does.
 #include <iostream>
 #include <string>
 #include <vector>
@@ -11,6 +11,7 @@
 #include <fatwood/io/file.h>
 #include <fatwood/io/gzip.h>
 #include <fatwood/io/safetensors.h>
+#include <fatwood/kernels/tuning.h>
 
 namespace {
 
@@ -27,11 +28,16 @@ void parse_file(const std::string& format, const std::string& in, const std::str
     const fatwood::IdxLimits limits;
     const fatwood::Bytes packed = fatwood::read_file(in, limits.file_bytes);
     fatwood::write_file(out, fatwood::gunzip(packed, in, limits.unpacked_bytes));
+  } else if (format == "tuning") {
+    using fatwood::kernels::kMaxTuningBytes;
+    using fatwood::kernels::TuningTable;
+    const std::string text = fatwood::read_text_file(in, kMaxTuningBytes);
+    fatwood::write_file(out, TuningTable::parse(text, in).text());
   } else if (format == "idx1" || format == "idx3") {
     fatwood::write_file(out, fatwood::read_idx(in, format == "idx1" ? 1 : 3).values);
   } else {
     throw fatwood::Error(fatwood::ErrorKind::usage, "parse_file",
-                         format + ": wanted idx1, idx3, gzip, safetensors or checkpoint");
+                         format + ": wanted idx1, idx3, gzip, safetensors, checkpoint or tuning");
   }
 }
 

@@ -4,6 +4,7 @@ signal, no output left behind, within time and memory.
 FATWOOD_MALFORMED is "quick" (a part of each corpus) or "full" (reliability.md's figures).
 """
 
+import json
 import os
 import pathlib
 import resource
@@ -113,9 +114,19 @@ def test_checkpoints(tmp_path, base):
         refuse("checkpoint", what, data, ".safetensors", tmp_path, base)
 
 
+def test_tuned_tables(tmp_path, base):
+    sound = tmp_path / "sound"
+    table = malformed.tuning_table(malformed.random.Random(SEED))
+    sound.write_bytes(malformed.tuning_file(table))
+    assert run("tuning", sound, tmp_path / "again", base + MEMORY).returncode == 0
+    assert json.loads((tmp_path / "again").read_bytes()) == table
+    for what, data in malformed.tuning_files(count(500), SEED):
+        refuse("tuning", what, data, ".json", tmp_path, base)
+
+
 def test_what_is_no_file_is_refused(tmp_path, base):
     os.mkfifo(tmp_path / "pipe")
-    for format_ in ["idx1", "idx3", "gzip", "safetensors", "checkpoint"]:
+    for format_ in ["idx1", "idx3", "gzip", "safetensors", "checkpoint", "tuning"]:
         for path in [tmp_path, tmp_path / "pipe", tmp_path / "missing", pathlib.Path("/dev/zero")]:
             result = run(format_, path, tmp_path / "out", base + MEMORY)
             assert result.returncode == 5, result.stderr

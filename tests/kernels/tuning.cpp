@@ -62,6 +62,16 @@ TEST(Tuning, a_table_comes_back_from_its_text) {
   EXPECT_EQ(TuningTable::parse(TuningTable().text(), "empty").entries().size(), 0u);
 }
 
+TEST(Tuning, the_least_and_the_most_time_come_back_from_their_text) {
+  for (const double ms : {1e-4, 1e7}) {
+    TuningTable table;
+    table.put({.key = key_of(small_conv()), .kernels_ms = ms, .torch_ms = ms, .cpu = "one"});
+    const TuningTable again = TuningTable::parse(table.text(), "t.json");
+    EXPECT_EQ(again.find(key_of(small_conv()))->torch_ms, ms);
+    EXPECT_EQ(again.text(), table.text());
+  }
+}
+
 TEST(Tuning, the_order_of_measuring_does_not_show) {
   TuningTable reversed;
   const TuningTable table = two_entries();
@@ -189,6 +199,8 @@ TEST(Tuning, what_is_no_table_is_one_error_with_the_file_the_found_and_the_wante
       {with("\"runs\":\"kernels\"", "\"runs\":\"magic\""),
        {"found \"magic\", wanted torch or kernels"}},
       {with("\"kernels_ms\":1.25", "\"kernels_ms\":0"), {"\"kernels_ms\": found 0"}},
+      {with("\"kernels_ms\":1.25", "\"kernels_ms\":0.00009"),
+       {"\"kernels_ms\": found 9e-05, wanted milliseconds from 0.0001"}},
       {with("\"kernels_ms\":1.25", "\"kernels_ms\":null"), {"found null"}},
       {with("\"torch_ms\":3.5", "\"torch_ms\":1e300"), {"\"torch_ms\": found 1e+300"}},
       {with("\"cpu\":\"another\"", "\"cpu\":\"" + std::string(501, 'x') + "\""),

@@ -78,6 +78,15 @@ TEST_P(WinogradOn, every_size_of_image_agrees_with_the_reference) {
   }
 }
 
+// The direct sum's own distance from double precision is 1e-6. Sanitized kernels are compiled at
+// -O1, where other products and sums become one instruction than in what is released: found up
+// to 5.12e-6.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr double kRounding = 6e-6;
+#else
+constexpr double kRounding = 5e-6;
+#endif
+
 TEST_P(WinogradOn, the_page_s_layers_agree_with_the_direct_sum_to_rounding) {
   const ConvShape layers[] = {
       {8, 16, 3, 1, 28, 28}, {16, 32, 3, 1, 14, 14}, {32, 64, 3, 1, 7, 7}, {64, 128, 3, 1, 4, 4}};
@@ -96,10 +105,9 @@ TEST_P(WinogradOn, the_page_s_layers_agree_with_the_direct_sum_to_rounding) {
     const Results direct = run(spec, options);
     EXPECT_NE(found.out, direct.out) << "the same bits: not Winograd's way";
     EXPECT_NE(found.grad_weight, direct.grad_weight);
-    // The direct sum's own distance from double precision is 1e-6.
-    EXPECT_LT(difference(found.out, direct.out), 5e-6);
-    EXPECT_LT(difference(found.grad_x, direct.grad_x), 5e-6);
-    EXPECT_LT(difference(found.grad_weight, direct.grad_weight), 5e-6);
+    EXPECT_LT(difference(found.out, direct.out), kRounding);
+    EXPECT_LT(difference(found.grad_x, direct.grad_x), kRounding);
+    EXPECT_LT(difference(found.grad_weight, direct.grad_weight), kRounding);
   }
 }
 

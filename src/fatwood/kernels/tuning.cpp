@@ -18,6 +18,7 @@ constexpr std::string_view kKind = "fatwood tuning";
 constexpr std::int64_t kMostImages = 1'000'000;
 constexpr std::int64_t kMostExtent = 1'000'000;
 constexpr std::int64_t kMostThreads = 1024;
+constexpr double kLeastMs = 1e-4;  // the last digit that is written
 constexpr double kMostMs = 1e7;
 constexpr std::size_t kLongestText = 500;
 
@@ -92,10 +93,12 @@ class Members {
     return value.get<std::int64_t>();
   }
 
+  /// What would be written as 0, which is no table's, is not read.
   double ms(const char* name) {
-    const std::string wanted = "milliseconds above 0 and below 10,000,000";
+    const std::string wanted = "milliseconds from 0.0001 to 10,000,000";
     const Json& value = at(name, wanted);
-    if (!value.is_number() || !(value.get<double>() > 0) || !(value.get<double>() < kMostMs))
+    if (!value.is_number() || !(value.get<double>() >= kLeastMs) ||
+        !(value.get<double>() <= kMostMs))
       wrong(name, value, wanted);
     return value.get<double>();
   }
