@@ -12,8 +12,10 @@ function(fatwood_compile_options target)
                                            $<$<BOOL:${FATWOOD_WERROR}>:-Werror>)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${FATWOOD_UNITY_BATCH})
   if(FATWOOD_SANITIZE)
+    # With its checks g++ 12 takes std::optional's members in LibTorch's headers for unset ones.
     target_compile_options(${target} PRIVATE -fsanitize=${FATWOOD_SANITIZE} -fno-sanitize-recover=all
-                                             -fno-omit-frame-pointer)
+                                             -fno-omit-frame-pointer
+                                             $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
     target_link_options(${target} PUBLIC -fsanitize=${FATWOOD_SANITIZE})
   endif()
 endfunction()
