@@ -14,6 +14,10 @@ sys.path.insert(0, str(FIXTURES))
 
 import make_runs  # noqa: E402
 
+# The last block sees one pixel, so that its norm takes away whatever the shift before it adds: the shift's gradient
+# is zero but for rounding, of which AdamW makes steps as long as of any other gradient, and the mean follows it.
+WITHOUT_GRADIENT = ("layers.3.norm.bias", "layers.4.norm.running_mean")
+
 
 @pytest.mark.parametrize("engine", ["torch", "fused"])
 def test_a_run_of_format_1_goes_on_to_the_weights_that_it_had(engine, tmp_path):
@@ -34,6 +38,7 @@ def test_a_run_of_format_1_goes_on_to_the_weights_that_it_had(engine, tmp_path):
     assert weights.keys() == expected.keys()
     for name, tensor in weights.items():
         # Another processor, instruction set or LibTorch rounds otherwise.
-        numpy.testing.assert_allclose(tensor, expected[name], rtol=1e-3, atol=1e-4, err_msg=name)
+        tolerances = {"atol": 0.01} if name in WITHOUT_GRADIENT else {"rtol": 1e-3, "atol": 1e-4}
+        numpy.testing.assert_allclose(tensor, expected[name], **tolerances, err_msg=name)
     assert fatwood("report", run, "-o", tmp_path / "report.html").returncode == 0
     assert (tmp_path / "report.html").stat().st_size > 10_000

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/core/rows_io.h>
 #include <fatwood/core/version.h>
 
@@ -190,7 +191,7 @@ std::string to_json_line(const EndRow& row) {
 
 void read_json_line(const std::string& line, RowSink& sink) {
   try {
-    const Json json = Json::parse(line);
+    const Json json = parse_json<Json>(line);
     if (!json.is_object()) throw Error(ErrorKind::data, "read_row", "not a JSON object");
     const std::string type = json.value("type", "");
     if (type == "run") sink.begin(run_row(json));

@@ -17,8 +17,4 @@ std::string fixed(double value, int decimals);
 /// that are no UTF-8 as \xNN, and what lies beyond `longest` bytes as "…".
 std::string one_line(std::string_view text, std::size_t longest);
 
-/// `text` as one line for a terminal: line breaks as blanks, other control characters and bytes
-/// that are no UTF-8 as \xNN, and what lies beyond `longest` bytes as "…".
-std::string one_line(std::string_view text, std::size_t longest);
-
 }  // namespace fatwood

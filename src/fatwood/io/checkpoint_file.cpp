@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/io/checkpoint_file.h>
 #include <fatwood/io/file.h>
 #include <fatwood/io/sha256.h>
@@ -113,7 +114,7 @@ CheckpointFile parse_checkpoint(Bytes bytes, const std::string& path) {
   if (about == tensors.metadata().end())
     fail(path, "no checkpoint: its metadata lack " + std::string(kAbout));
   try {
-    CheckpointFile file{std::move(tensors), nlohmann::json::parse(about->second)};
+    CheckpointFile file{std::move(tensors), parse_json(about->second)};
     const int format = file.about.at("format").get<int>();
     if (format != kCheckpointFormat) {
       fail(path, "format " + std::to_string(format) + ", wanted " +

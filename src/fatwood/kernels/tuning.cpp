@@ -3,9 +3,8 @@
 #include <set>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/core/text.h>
 #include <fatwood/kernels/tuning.h>
 
@@ -143,7 +142,7 @@ class Members {
 };
 
 /// The text as JSON in which no object has a key twice: the parser alone would take the last.
-Json parse_json(std::string_view text, const std::string& name) {
+Json json_of(std::string_view text, const std::string& name) {
   std::vector<std::set<std::string>> open;
   const auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
     if (event == Json::parse_event_t::object_start) open.emplace_back();
@@ -153,7 +152,7 @@ Json parse_json(std::string_view text, const std::string& name) {
     return true;
   };
   try {
-    return Json::parse(text.begin(), text.end(), watch);
+    return parse_json<Json>(text, watch);
   } catch (const Json::parse_error& error) {
     refuse(name + ": found no valid JSON at byte " + std::to_string(error.byte) + " of " +
            std::to_string(text.size()) + ", wanted a table of `fatwood tune`");
@@ -218,7 +217,7 @@ std::string describe(const TuningEntry& entry) {
 
 TuningTable TuningTable::parse(std::string_view text, std::string_view name) {
   const std::string file(name);
-  const Json json = parse_json(text, file);
+  const Json json = json_of(text, file);
   Members members(json, file);
   members.one_of("kind", {kKind});
   const std::string format = std::to_string(kTuningFormat);

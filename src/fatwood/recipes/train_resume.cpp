@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/core/rows_io.h>
 #include <fatwood/io/file.h>
 #include <fatwood/recipes/train_resume.h>
@@ -36,7 +37,7 @@ std::string shown(const json& value) {
 json read_options(const fs::path& run) {
   const fs::path path = run / "args.json";
   try {
-    return json::parse(read_text_file(path, kMaxArgsBytes)).at("options");
+    return parse_json(read_text_file(path, kMaxArgsBytes)).at("options");
   } catch (const json::exception& error) {
     throw Error(ErrorKind::data, "resume", path.string() + ": " + error.what());
   }

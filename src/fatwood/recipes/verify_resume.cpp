@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/core/philox.h>
 #include <fatwood/io/checkpoint_file.h>
 #include <fatwood/io/descriptor.h>
@@ -131,7 +132,7 @@ std::vector<nlohmann::json> restarts_of(const fs::path& run) {
   if (!fs::exists(run / "restarts.jsonl")) return restarts;
   const std::string text = read_text_file(run / "restarts.jsonl", kMaxRowsFile);
   for (std::size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1)
-    restarts.push_back(nlohmann::json::parse(text.substr(at, end - at)));
+    restarts.push_back(parse_json(text.substr(at, end - at)));
   return restarts;
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/core/rows_io.h>
 #include <fatwood/io/base64.h>
 #include <fatwood/io/file.h>
@@ -164,7 +165,7 @@ void read_artefact(const std::string& name, RunRecord& record, const Read& read)
   const std::filesystem::path file = record.folder / name;
   if (!is_file(file)) return;
   try {
-    const Json json = Json::parse(read_text_file(file, kMaxFileBytes));
+    const Json json = parse_json<Json>(read_text_file(file, kMaxFileBytes));
     if (!json.is_object()) throw Error(ErrorKind::data, "read_run", "not a JSON object");
     read(json);
   } catch (const nlohmann::json::exception& error) {
@@ -349,7 +350,7 @@ RunRecord read_run(const std::filesystem::path& folder) {
 
 LrFindRecord read_lr_find(const std::filesystem::path& file) {
   try {
-    return lr_find_of(Json::parse(read_text_file(file, kMaxFileBytes)));
+    return lr_find_of(parse_json<Json>(read_text_file(file, kMaxFileBytes)));
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::data, "read_lr_find", file.string() + ": " + error.what());
   }

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/io/checkpoint_file.h>
 #include <fatwood/io/file.h>
 #include <fatwood/train/compare_runs.h>
@@ -66,7 +67,7 @@ std::optional<RunDifference> first_difference(const Json& left, const Json& righ
 
 Json parse(const std::string& text, const fs::path& path) {
   try {
-    return Json::parse(text);
+    return parse_json<Json>(text);
   } catch (const Json::exception& error) {
     throw Error(ErrorKind::data, "diff_runs", path.string() + ": " + error.what());
   }
