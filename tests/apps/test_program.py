@@ -57,6 +57,8 @@ def test_bf16_is_trained_with_recorded_and_refused_where_no_kernels_have_it(tiny
     run = tmp_path / "run"
     assert fatwood("train", *small, "--amp", "bf16", "--output", run).returncode == 0
     assert json.loads((run / "args.json").read_text())["options"]["amp"] == "bf16"
+    emulated = fatwood("train", *small, "--amp", "bf16", "--output", tmp_path / "emulated", env={**os.environ, "FATWOOD_ISA": "portable"})
+    assert emulated.returncode == 0 and emulated.stderr.count("--amp bf16 is emulated and slower than f32: found the instruction set portable") == 1
     refused(fatwood("train", *small, "--engine", "torch", "--amp", "bf16", "--output", tmp_path / "torch"), 2, "--amp bf16", "--engine torch", "--engine fused")
     refused(fatwood("train", *small, "--engine", "fused", "--amp", "fp16"), 2, "--amp", "fp16", "none or bf16")
     assert not (tmp_path / "torch").exists()

@@ -41,6 +41,12 @@ inline Isa computing_isa(Isa isa, Precision precision) {
   return isa == Isa::avx512_bf16 && precision == Precision::f32 ? Isa::avx512 : isa;
 }
 
+/// Whether `isa` has an instruction for products of bf16; the others emulate it, at about half of
+/// f32's speed.
+inline bool multiplies_bf16(Isa isa) {
+  return isa == Isa::avx512_bf16;
+}
+
 /// Whether this machine and its operating system run `isa`.
 bool runs_here(Isa isa);
 

@@ -46,11 +46,17 @@ LayerPtr make_model(const TrainRunOptions& options, const JobData& data) {
   return model;
 }
 
-TuningPtr apply_engine(const TrainRunOptions& options, Layer& model) {
+TuningPtr apply_engine(const TrainRunOptions& options, Layer& model,
+                       const std::function<void(std::string_view)>& say) {
   const Engine engine = engine_named(options.engine);
+  const kernels::Precision precision = precision_named(options.amp, engine);
+  const kernels::Isa isa = kernels::default_isa();
+  if (say && precision == kernels::Precision::bf16 && !kernels::multiplies_bf16(isa)) {
+    say("--amp bf16 is emulated and slower than f32: found the instruction set " +
+        std::string(kernels::name_of(isa)) + ", wanted avx512_bf16");
+  }
   TuningPtr tuning = engine == Engine::fused ? load_tuning(options.tuning) : nullptr;
-  use_engine(model, engine, kernels::default_isa(), KernelChoice::table,
-             precision_named(options.amp, engine), tuning);
+  use_engine(model, engine, isa, KernelChoice::table, precision, tuning);
   return tuning;
 }
 

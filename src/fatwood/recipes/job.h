@@ -32,8 +32,10 @@ Loaders make_loaders(const TrainRunOptions& options, const JobData& data);
 LayerPtr make_model(const TrainRunOptions& options, const JobData& data);
 
 /// `use_engine` as options.engine, options.amp and options.tuning say; returns the tuned table that
-/// it was given, nullptr where there is none or the engine does not ask it.
-TuningPtr apply_engine(const TrainRunOptions& options, Layer& model);
+/// it was given, nullptr where there is none or the engine does not ask it. `say` hears of an
+/// instruction set on which bf16 is no gain.
+TuningPtr apply_engine(const TrainRunOptions& options, Layer& model,
+                       const std::function<void(std::string_view)>& say = {});
 
 OptimizerPtr make_optimizer(const TrainRunOptions& options, const Layer& model);
 

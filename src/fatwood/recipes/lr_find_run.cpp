@@ -48,7 +48,7 @@ LrFindResult lr_find_run(const LrFindRunOptions& options,
   set_seed(train.seed, train.deterministic);
   const JobData data = load_data(train, say);
   const LayerPtr model = make_model(train, data);
-  apply_engine(train, *model);
+  apply_engine(train, *model, say);
 
   Callbacks callbacks{std::make_shared<DevicePlacement>()};
   if (train.grad_accum_steps > 1)

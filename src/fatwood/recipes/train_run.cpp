@@ -140,7 +140,7 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
 
   const SchedulePtr schedule = make_schedule(options, loaders.train->batches());
 
-  const TuningPtr tuning = apply_engine(options, *model);
+  const TuningPtr tuning = apply_engine(options, *model, hooks.say);
 
   RunFolder folder =
       options.resume ? RunFolder::reopen(options.output)

@@ -83,14 +83,12 @@ FATWOOD_INLINE Vec splat_two_pairs(const float* p) {
 /// 2m + 1 of channel h.
 FATWOOD_INLINE Vec split_channels(Vec pairs) {
   typedef std::int16_t ShortVec __attribute__((vector_size(4 * kLanes), may_alias));
-  ShortVec from;
-  for (int m = 0; m < kPairLanes; ++m) {
-    for (int h = 0; h < 2; ++h) {
-      for (int g = 0; g < 2; ++g)
-        from[(2 * m + h) * 2 + g] = static_cast<std::int16_t>((2 * m + g) * 2 + h);
-    }
-  }
-  return reinterpret_cast<Vec>(__builtin_shuffle(reinterpret_cast<ShortVec>(pairs), from));
+  constexpr auto from = [](int lane) {
+    const int m = lane / 4, h = lane / 2 % 2, g = lane % 2;
+    return (2 * m + g) * 2 + h;
+  };
+  const auto shorts = reinterpret_cast<ShortVec>(pairs);
+  return reinterpret_cast<Vec>(shuffle<from>(shorts, shorts));
 }
 
 }  // namespace

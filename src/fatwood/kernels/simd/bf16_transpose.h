@@ -16,8 +16,8 @@ FATWOOD_INLINE void transpose_two_step(Vec (&rows)[kPairLanes]) {
     if constexpr ((i & kSize) == 0) {
       const Vec a = rows[i];
       const Vec b = rows[i + kSize];
-      rows[i] = __builtin_shuffle(a, b, butterfly<2 * kSize, false>());
-      rows[i + kSize] = __builtin_shuffle(a, b, butterfly<2 * kSize, true>());
+      rows[i] = shuffle<butterfly<2 * kSize, false>>(a, b);
+      rows[i + kSize] = shuffle<butterfly<2 * kSize, true>>(a, b);
     }
   });
   if constexpr (kSize > 1) transpose_two_step<kSize / 2>(rows);
@@ -39,9 +39,7 @@ FATWOOD_INLINE Vec ones_in_pairs() {
 
 /// The first L/2 lanes, each twice.
 FATWOOD_INLINE Vec doubled(Vec v) {
-  IntVec from;
-  for (int i = 0; i < kLanes; ++i) from[i] = i / 2;
-  return __builtin_shuffle(v, from);
+  return shuffle<[](int i) { return i / 2; }>(v, v);
 }
 
 template <bool kDoubled>

@@ -8,17 +8,13 @@
 namespace fatwood::kernels {
 namespace {
 
-/// Source lanes of __builtin_shuffle for one step of the butterfly: rows i and i + kSize exchange
-/// the lanes whose index has, or has not, the bit kSize.
+/// Source lanes of one step of the butterfly: rows i and i + kSize exchange the lanes whose index
+/// has, or has not, the bit kSize.
 template <int kSize, bool kUpper>
-FATWOOD_INLINE IntVec butterfly() {
-  IntVec from;
-  for (int j = 0; j < kLanes; ++j) {
-    const bool second = (j & kSize) != 0;
-    from[j] = kUpper ? (second ? j + kLanes : j + kSize) : (second ? j - kSize + kLanes : j);
-  }
-  return from;
-}
+constexpr auto butterfly = [](int j) {
+  const bool second = (j & kSize) != 0;
+  return kUpper ? (second ? j + kLanes : j + kSize) : (second ? j - kSize + kLanes : j);
+};
 
 template <int kSize>
 FATWOOD_INLINE void transpose_step(Vec (&rows)[kLanes]) {
@@ -26,8 +22,8 @@ FATWOOD_INLINE void transpose_step(Vec (&rows)[kLanes]) {
     if constexpr ((i & kSize) == 0) {
       const Vec a = rows[i];
       const Vec b = rows[i + kSize];
-      rows[i] = __builtin_shuffle(a, b, butterfly<kSize, false>());
-      rows[i + kSize] = __builtin_shuffle(a, b, butterfly<kSize, true>());
+      rows[i] = shuffle<butterfly<kSize, false>>(a, b);
+      rows[i + kSize] = shuffle<butterfly<kSize, true>>(a, b);
     }
   });
   if constexpr (kSize > 1) transpose_step<kSize / 2>(rows);

@@ -6,12 +6,21 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
-// With AddressSanitizer's checks in it, a whole tile at once takes g++ 7 minutes; in pieces, 1.
+// With AddressSanitizer's checks in it, a whole tile at once takes the compiler 7 minutes; in
+// pieces, 1.
 #if defined(__SANITIZE_ADDRESS__)
+#define FATWOOD_TILES_IN_PIECES
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FATWOOD_TILES_IN_PIECES
+#endif
+#endif
+#if defined(FATWOOD_TILES_IN_PIECES)
 #define FATWOOD_INLINE [[maybe_unused]] static inline
 #define FATWOOD_INLINE_LAMBDA
 #else
@@ -113,6 +122,17 @@ FATWOOD_INLINE void unroll(Function&& function) {
     function(Index<I>());
     unroll<N, I + 1>(function);
   }
+}
+
+template <auto from, class V, int... lanes>
+FATWOOD_INLINE V shuffle(V a, V b, std::integer_sequence<int, lanes...>) {
+  return __builtin_shufflevector(a, b, from(lanes)...);
+}
+
+/// Lane i of the result is lane from(i) of the lanes of `a` with those of `b` behind them.
+template <auto from, class V>
+FATWOOD_INLINE V shuffle(V a, V b) {
+  return shuffle<from>(a, b, std::make_integer_sequence<int, sizeof(V) / sizeof(a[0])>());
 }
 
 }  // namespace
