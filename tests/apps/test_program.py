@@ -198,6 +198,7 @@ def test_lr_find_refuses_a_file_that_is_there(tiny_mnist, tmp_path):
     (["--factor", "fast"], 2, ["--factor"]),
     (["--stop-at", "0.5"], 2, ["stop_at"]),
     (["--model", "alexnet"], 2, ["alexnet"]),
+    (["--batch-size", "0"], 2, ["lr_find", "--batch-size 0"]),
     (["--nfs", "4,4"], 4, ["wanted"]),
     (["--output", "/nowhere/found.json"], 5, ["/nowhere"]),
     (["--output", "/tmp"], 2, ["/tmp", "folder"]),

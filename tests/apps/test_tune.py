@@ -68,6 +68,16 @@ def test_the_variable_and_the_cache_folder_are_looked_at(tmp_path):
     assert "tuned:" not in shown
 
 
+def test_a_run_names_the_table_it_was_given(tiny_mnist, tmp_path):
+    table = tmp_path / "tuning.json"
+    tune(table)
+    for variable, named in ((str(table), str(table)), ("none", None)):
+        run = tmp_path / f"run-{named is None}"
+        result = fatwood("train", *SMALL, "--epochs", 1, "--data", tiny_mnist, "--output", run, env={**os.environ, "FATWOOD_TUNING": variable})
+        assert result.returncode == 0, result.stderr
+        assert json.loads((run / "args.json").read_text())["machine"].get("tuning") == named
+
+
 def test_a_second_tune_adds_and_replaces(tmp_path):
     table = tmp_path / "tuning.json"
     tune(table)

@@ -40,7 +40,7 @@ void check_output(const LrFindRunOptions& options) {
 LrFindResult lr_find_run(const LrFindRunOptions& options,
                          const std::function<void(std::string_view)>& say) {
   const TrainRunOptions& train = options.train;
-  check(train);
+  check(train, "lr_find");
   check(options.sweep);
   check_output(options);
   const torch::Device device = choose_device(train.device);

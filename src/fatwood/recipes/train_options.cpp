@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <string>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -15,44 +17,54 @@
 namespace fatwood {
 namespace {
 
-void fail(const std::string& option, const std::string& found, const std::string& wanted) {
-  throw Error(ErrorKind::usage, "train", "--" + option + " " + found + ", wanted " + wanted);
-}
-
-void want_count(const char* option, std::int64_t value, std::int64_t least) {
-  if (value < least) fail(option, std::to_string(value), std::to_string(least) + " or more");
-}
-
-void want_at_most(const char* option, std::int64_t value, std::int64_t most) {
-  if (value > most) fail(option, std::to_string(value), std::to_string(most) + " or less");
-}
-
 constexpr std::int64_t kMost = 1'000'000;  // of anything counted: products stay far from overflow
 
-void want_positive(const char* option, double value) {
-  if (!(std::isfinite(value) && value > 0))
-    fail(option, std::to_string(value), "a finite number above 0");
-}
+/// Refuses values of options in the name of one operation.
+class Options {
+ public:
+  explicit Options(std::string_view operation) : operation_(operation) {}
 
-void want_at_least_zero(const char* option, double value) {
-  if (!(std::isfinite(value) && value >= 0))
-    fail(option, std::to_string(value), "a finite number of 0 or more");
-}
-
-void want_below_one(const char* option, double value) {
-  if (!(value >= 0 && value < 1)) fail(option, std::to_string(value), "0 or more and below 1");
-}
-
-void want_one_of(const char* option, const std::string& value,
-                 std::initializer_list<const char*> known) {
-  std::string list;
-  for (const char* name : known) {
-    if (value == name) return;
-    if (!list.empty()) list += ", ";
-    list += name;
+  [[noreturn]] void fail(const std::string& option, const std::string& found,
+                         const std::string& wanted) const {
+    throw Error(ErrorKind::usage, operation_, "--" + option + " " + found + ", wanted " + wanted);
   }
-  fail(option, "\"" + value + "\"", "one of " + list);
-}
+
+  void want_count(const char* option, std::int64_t value, std::int64_t least) const {
+    if (value < least) fail(option, std::to_string(value), std::to_string(least) + " or more");
+  }
+
+  void want_at_most(const char* option, std::int64_t value, std::int64_t most) const {
+    if (value > most) fail(option, std::to_string(value), std::to_string(most) + " or less");
+  }
+
+  void want_positive(const char* option, double value) const {
+    if (!(std::isfinite(value) && value > 0))
+      fail(option, std::to_string(value), "a finite number above 0");
+  }
+
+  void want_at_least_zero(const char* option, double value) const {
+    if (!(std::isfinite(value) && value >= 0))
+      fail(option, std::to_string(value), "a finite number of 0 or more");
+  }
+
+  void want_below_one(const char* option, double value) const {
+    if (!(value >= 0 && value < 1)) fail(option, std::to_string(value), "0 or more and below 1");
+  }
+
+  void want_one_of(const char* option, const std::string& value,
+                   std::initializer_list<const char*> known) const {
+    std::string list;
+    for (const char* name : known) {
+      if (value == name) return;
+      if (!list.empty()) list += ", ";
+      list += name;
+    }
+    fail(option, "\"" + value + "\"", "one of " + list);
+  }
+
+ private:
+  std::string operation_;
+};
 
 const char* name_of(StatsLevel level) {
   switch (level) {
@@ -68,43 +80,44 @@ const char* name_of(StatsLevel level) {
 
 }  // namespace
 
-void check(const TrainRunOptions& options) {
+void check(const TrainRunOptions& options, std::string_view operation) {
+  const Options o(operation);
   find_model(options.model);
-  want_count("epochs", options.epochs, 1);
-  want_count("batch-size", options.batch_size, 1);
-  want_count("grad-accum-steps", options.grad_accum_steps, 1);
-  want_count("threads", options.threads, 0);
-  want_count("patience", options.patience, -1);
-  want_at_most("epochs", options.epochs, kMost);
-  want_at_most("batch-size", options.batch_size, kMost);
-  want_at_most("grad-accum-steps", options.grad_accum_steps, kMost);
-  want_at_most("threads", options.threads, 1024);
+  o.want_count("epochs", options.epochs, 1);
+  o.want_count("batch-size", options.batch_size, 1);
+  o.want_count("grad-accum-steps", options.grad_accum_steps, 1);
+  o.want_count("threads", options.threads, 0);
+  o.want_count("patience", options.patience, -1);
+  o.want_at_most("epochs", options.epochs, kMost);
+  o.want_at_most("batch-size", options.batch_size, kMost);
+  o.want_at_most("grad-accum-steps", options.grad_accum_steps, kMost);
+  o.want_at_most("threads", options.threads, 1024);
   for (const std::int64_t features : options.nfs) {
-    want_count("nfs", features, 1);
-    want_at_most("nfs", features, kMost);
+    o.want_count("nfs", features, 1);
+    o.want_at_most("nfs", features, kMost);
   }
-  want_positive("lr", options.lr);
-  want_at_least_zero("weight-decay", options.weight_decay);
-  want_at_least_zero("clip-grad", options.clip_grad);
-  want_at_least_zero("warmup-epochs", options.warmup_epochs);
+  o.want_positive("lr", options.lr);
+  o.want_at_least_zero("weight-decay", options.weight_decay);
+  o.want_at_least_zero("clip-grad", options.clip_grad);
+  o.want_at_least_zero("warmup-epochs", options.warmup_epochs);
   if (options.warmup_epochs > static_cast<double>(options.epochs)) {
-    fail("warmup-epochs", std::to_string(options.warmup_epochs),
-         "at most --epochs, " + std::to_string(options.epochs));
+    o.fail("warmup-epochs", std::to_string(options.warmup_epochs),
+           "at most --epochs, " + std::to_string(options.epochs));
   }
-  want_below_one("momentum", options.momentum);
-  want_below_one("model-ema-decay", options.model_ema_decay);
-  want_below_one("holdout", options.holdout);
-  want_one_of("init", options.init, {"default", "lsuv"});
+  o.want_below_one("momentum", options.momentum);
+  o.want_below_one("model-ema-decay", options.model_ema_decay);
+  o.want_below_one("holdout", options.holdout);
+  o.want_one_of("init", options.init, {"default", "lsuv"});
   if (options.init != "default" && options.initial_checkpoint)
-    fail("init", options.init + " with --initial-checkpoint", "one of the two");
-  want_one_of("opt", options.opt, {"adamw", "sgd"});
-  want_one_of("sched", options.sched, {"onecycle", "cosine", "step", "exponential", "constant"});
+    o.fail("init", options.init + " with --initial-checkpoint", "one of the two");
+  o.want_one_of("opt", options.opt, {"adamw", "sgd"});
+  o.want_one_of("sched", options.sched, {"onecycle", "cosine", "step", "exponential", "constant"});
   precision_named(options.amp, engine_named(options.engine));
-  want_one_of("device", options.device, {"auto", "cpu", "cuda"});
-  want_count("checkpoint-steps", options.checkpoint_steps, 0);
-  want_at_least_zero("checkpoint-minutes", options.checkpoint_minutes);
-  want_count("keep", options.keep, 2);
-  want_one_of("on-diverge", options.on_diverge, {"stop", "rewind"});
+  o.want_one_of("device", options.device, {"auto", "cpu", "cuda"});
+  o.want_count("checkpoint-steps", options.checkpoint_steps, 0);
+  o.want_at_least_zero("checkpoint-minutes", options.checkpoint_minutes);
+  o.want_count("keep", options.keep, 2);
+  o.want_one_of("on-diverge", options.on_diverge, {"stop", "rewind"});
 }
 
 torch::Device choose_device(const std::string& name) {

@@ -17,6 +17,7 @@
 #include <fatwood/recipes/job.h>
 #include <fatwood/recipes/run_keeping.h>
 #include <fatwood/recipes/train_run.h>
+#include <fatwood/recipes/tuning_file.h>
 #include <fatwood/train/averaged_weights.h>
 #include <fatwood/train/gradients.h>
 #include <fatwood/train/metrics.h>
@@ -94,26 +95,29 @@ Callbacks make_callbacks(const TrainRunOptions& options, const TrainRunHooks& ho
   return callbacks;
 }
 
-nlohmann::json args_of(const TrainRunOptions& options, const JobData& data, torch::Device device) {
+nlohmann::json args_of(const TrainRunOptions& options, const JobData& data, torch::Device device,
+                       const TuningPtr& tuning) {
   const Machine machine = this_machine();
-  return {{"format", 1},
-          {"fatwood", kVersion},
-          {"libtorch", TORCH_VERSION},
-          {"machine",
-           {{"cpu", machine.cpu},
-            {"cores", machine.cores},
-            {"threads", at::get_num_threads()},
-            {"isa", std::string(kernels::name_of(kernels::default_isa()))},
-            {"device", device.str()}}},
-          {"timing", {{"started", machine.date}}},
-          {"options", to_json(options)},
-          {"data",
-           {{"name", data.train->name()},
-            {"train", data.train->size()},
-            {"eval", data.eval->size()},
-            {"mean", data.normalize.mean},
-            {"std", data.normalize.std},
-            {"classes", data.train->classes()}}}};
+  nlohmann::json args{{"format", 1},
+                      {"fatwood", kVersion},
+                      {"libtorch", TORCH_VERSION},
+                      {"machine",
+                       {{"cpu", machine.cpu},
+                        {"cores", machine.cores},
+                        {"threads", at::get_num_threads()},
+                        {"isa", std::string(kernels::name_of(kernels::default_isa()))},
+                        {"device", device.str()}}},
+                      {"timing", {{"started", machine.date}}},
+                      {"options", to_json(options)},
+                      {"data",
+                       {{"name", data.train->name()},
+                        {"train", data.train->size()},
+                        {"eval", data.eval->size()},
+                        {"mean", data.normalize.mean},
+                        {"std", data.normalize.std},
+                        {"classes", data.train->classes()}}}};
+  if (tuning) args["machine"]["tuning"] = tuning_place(options.tuning).path.string();
+  return args;
 }
 
 std::filesystem::path default_output(const TrainRunOptions& options) {
@@ -147,7 +151,7 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
                      : RunFolder(options.output.empty() ? default_output(options) : options.output,
                                  options.overwrite);
   // A run that was killed before its first row may lack these.
-  if (!options.resume) folder.write_args(args_of(options, data, device));
+  if (!options.resume) folder.write_args(args_of(options, data, device, tuning));
   folder.write_json("summary.json", to_json(summary));
   TrainRunResult result;
   result.folder = folder.path();

@@ -7,6 +7,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -86,8 +87,8 @@ struct TrainRunHooks {
 /// fits.
 TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& hooks = {});
 
-/// Throws Error{usage} naming the first option that cannot be.
-void check(const TrainRunOptions& options);
+/// Throws Error{usage}, as of `operation`, naming the first option that cannot be.
+void check(const TrainRunOptions& options, std::string_view operation = "train");
 
 /// "auto", "cpu" or "cuda". Throws Error{usage} for another name, or for cuda where there is none.
 torch::Device choose_device(const std::string& name);

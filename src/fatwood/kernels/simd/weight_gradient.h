@@ -4,7 +4,8 @@
 // Two arrangements. Channel lanes: the gradient, turned, has output channels in its lanes and the
 // input is broadcast image by image; sums need no reduction. Image lanes: for few output or input
 // channels, where channel lanes would stay empty; sums are vectors over images, reduced once a
-// step.
+// step. A tile sums from zero and adds its sum to those of the tiles before: a step has thousands
+// of products to a sum, and added one by one they would round thousands of times.
 #pragma once
 
 #include <fatwood/kernels/simd/vec.h>
@@ -57,12 +58,7 @@ FATWOOD_INLINE void channel_lane_tile(const WeightGradient& job, const float* in
   const Span columns = valid_outputs(job.x, kx);
   const std::int64_t row = static_cast<std::int64_t>(job.x.extent) * kLanes;
   const std::int64_t plane = job.y.extent * row;
-  Vec sum[kInputs][kVectors];
-  unroll<kInputs>([&]<int c>(Index<c>) FATWOOD_INLINE_LAMBDA {
-    unroll<kVectors>([&]<int v>(Index<v>) FATWOOD_INLINE_LAMBDA {
-      sum[c][v] = load(sums + c * sums_stride + v * kLanes);
-    });
-  });
+  Vec sum[kInputs][kVectors] = {};
   for (int group = 0; group < job.groups; ++group, in += job.in_group, grad += job.grad_group) {
     for (int oy = row_begin; oy < row_end; ++oy) {
       const std::int64_t iy = job.y.origin + job.y.step * oy + ky;
@@ -99,7 +95,8 @@ FATWOOD_INLINE void channel_lane_tile(const WeightGradient& job, const float* in
   }
   unroll<kInputs>([&]<int c>(Index<c>) FATWOOD_INLINE_LAMBDA {
     unroll<kVectors>([&]<int v>(Index<v>) FATWOOD_INLINE_LAMBDA {
-      store(sums + c * sums_stride + v * kLanes, sum[c][v]);
+      float* at = sums + c * sums_stride + v * kLanes;
+      store(at, load(at) + sum[c][v]);
     });
   });
 }
@@ -208,12 +205,7 @@ void image_lane_tile(const WeightGradient& job, int o, int c, int ky, int first_
   int inner_end = valid_outputs(x, kTaps - 1).end;
   if (inner_begin > inner_end) inner_begin = inner_end = x.count;
 
-  Vec sum[kOutputs][kTaps];
-  unroll<kOutputs>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
-    unroll<kTaps>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
-      sum[i][k] = load(sums + i * sums_stride + k * kLanes);
-    });
-  });
+  Vec sum[kOutputs][kTaps] = {};
   const Span rows = valid_outputs(job.y, ky);
   for (int oy = rows.begin; oy < rows.end; ++oy) {
     const float* a = in + (job.y.origin + job.y.step * oy + ky) * in_row + x.origin * kLanes;
@@ -234,7 +226,8 @@ void image_lane_tile(const WeightGradient& job, int o, int c, int ky, int first_
   }
   unroll<kOutputs>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
     unroll<kTaps>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
-      store(sums + i * sums_stride + k * kLanes, sum[i][k]);
+      float* at = sums + i * sums_stride + k * kLanes;
+      store(at, load(at) + sum[i][k]);
     });
   });
 }
