@@ -117,6 +117,7 @@ def contest(setting, contestants, rounds, command="steps", round_ms=250, peak=Fa
                 time.sleep(0.02)  # the last one's threads go to sleep
                 c.times.append(c.run(command, count))
                 for y in yardstick:
+                    time.sleep(0.02)
                     y.times.append(y.run(command, 10))
         rows = [row_of(c, contestants[0], setting) for c in contestants]
         for y in yardstick:

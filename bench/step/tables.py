@@ -130,7 +130,7 @@ ALTERNATIVES = {
     "times": "Bars: a training step of each network and contestant, in milliseconds",
     "kernels": "Dots: every kernel as a percentage of the multiply–add peak, layer by layer",
     "growth": "Curves: milliseconds a step as image, batch and number of blocks grow",
-    "widths": "Curves: microseconds an image as the width of all blocks grows",
+    "widths": "Curves: milliseconds an image as the width of all blocks grows",
 }
 
 

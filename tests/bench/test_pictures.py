@@ -52,8 +52,11 @@ def test_nothing_is_painted_outside_the_picture(result):
         width, height = map(float, root.get("viewBox").split()[2:])
         for element in root.iter():
             x, y = (float(element.get(k, element.get("c" + k, 0))) for k in "xy")
-            assert 0 <= x <= width and 0 <= y <= height, (name, element.attrib)
-            assert x + float(element.get("width", 0)) <= width + 0.1, (name, element.attrib)
+            points = [(x, y)] + [(float(element.get("x" + i, 0)), float(element.get("y" + i, 0))) for i in "12"]
+            points += [tuple(map(float, point.split(","))) for point in element.get("points", "").split()]
+            if not element.tag.endswith("svg"):
+                points.append((x + float(element.get("width", 0)), y + float(element.get("height", 0))))
+            assert all(-0.1 <= px <= width + 0.1 and -0.1 <= py <= height + 0.1 for px, py in points), (name, element.tag, element.attrib)
 
 
 def test_a_bar_far_longer_than_the_others_is_cut_off_and_keeps_its_figure(result):

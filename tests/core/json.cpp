@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fatwood/core/error.h>
 #include <fatwood/core/json.h>
 
 namespace fatwood {
@@ -20,6 +21,38 @@ TEST(Json, a_zero_byte_is_refused_wherever_it_stands) {
   for (const std::string_view text : {"{}\0"sv, "{}\0{"sv, "{}\0 "sv, "\0{}"sv, "{\0}"sv,
                                       "{\"a\0\": 1}"sv, "1\0"sv, "\0"sv, "{}\n\0"sv})
     EXPECT_THROW(parse_json(text), nlohmann::json::parse_error) << std::string(text);
+}
+
+std::string nested(int levels, const std::string& open, const std::string& close) {
+  std::string text;
+  for (int i = 0; i < levels; ++i) text += open;
+  text += "1";
+  for (int i = 0; i < levels; ++i) text += close;
+  return text;
+}
+
+TEST(Json, levels_are_limited) {
+  EXPECT_NO_THROW(parse_json(nested(kDeepestJson, "[", "]")));
+  EXPECT_NO_THROW(parse_json(nested(kDeepestJson, R"({"a":)", "}")));
+  EXPECT_THROW(parse_json(nested(kDeepestJson + 1, "[", "]")), nlohmann::json::parse_error);
+  EXPECT_THROW(parse_json(nested(1'000'000, R"({"a":)", "}")), nlohmann::json::parse_error);
+  EXPECT_THROW(parse_json(nested(1'000'000, "[", "]")), nlohmann::json::parse_error);
+  // Brackets in strings are no levels; a quote behind a backslash ends no string.
+  const std::string brackets(1000, '[');
+  EXPECT_EQ(parse_json("[\"" + brackets + "\", \"\\\"" + brackets + "\"]")[1], "\"" + brackets);
+  EXPECT_NO_THROW(parse_json("[" + nested(kDeepestJson - 1, "[", "]") + "," +
+                             nested(kDeepestJson - 1, "[", "]") + "]"));
+}
+
+TEST(Json, an_integer_is_no_other_number) {
+  EXPECT_EQ(integer_of<std::int64_t>(parse_json("-7"), "test"), -7);
+  EXPECT_EQ(integer_of<std::uint64_t>(parse_json("18446744073709551615"), "test"),
+            ~std::uint64_t{0});
+  for (const char* text : {"1.5", "1.0", "1e300", "true", "null", "\"1\"", "[1]", "{}",
+                           "9223372036854775808", "18446744073709551616"})
+    EXPECT_THROW(integer_of<std::int64_t>(parse_json(text), "test"), Error) << text;
+  EXPECT_THROW(integer_of<std::uint64_t>(parse_json("-1"), "test"), Error);
+  EXPECT_THROW(integer_of<int>(parse_json("4294967297"), "test"), Error);
 }
 
 TEST(Json, what_watches_sees_the_keys) {

@@ -87,7 +87,11 @@ TEST(RowsIo, unknown_types_are_passed_over_and_broken_lines_are_data_errors) {
   Collected seen;
   read_json_line(R"({"type":"invention","x":1})", seen);
   for (const char* line : {"", "{", "[1]", R"({"type":"batch"})", R"({"type":"run","format":99})",
-                           R"({"type":"batch","step":0,"epoch":0,"batch":0,"loss":"high"})"}) {
+                           R"({"type":"batch","step":0,"epoch":0,"batch":0,"loss":"high"})",
+                           R"({"type":"batch","step":true,"epoch":0,"batch":0,"loss":1})",
+                           R"({"type":"batch","step":0,"epoch":1e300,"batch":0,"loss":1})",
+                           R"({"type":"end","step":0.5})",
+                           R"({"type":"stats","step":0,"mean":[],"std":[],"hist":[[1.5]]})"}) {
     try {
       read_json_line(line, seen);
       ADD_FAILURE() << "accepted: " << line;
@@ -96,6 +100,16 @@ TEST(RowsIo, unknown_types_are_passed_over_and_broken_lines_are_data_errors) {
     }
   }
   EXPECT_TRUE(seen.batches.empty());
+}
+
+TEST(RowsIo, a_line_of_a_million_levels_is_a_data_error) {
+  Collected seen;
+  const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
+  EXPECT_THROW(
+      read_json_line(
+          R"({"type":"run","format":1,"model":"m","epochs":1,"batches":1,"layers":)" + deep + "}",
+          seen),
+      Error);
 }
 
 }  // namespace

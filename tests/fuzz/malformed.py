@@ -459,6 +459,12 @@ def spoiled(random_, data):
     return data[:place] + random_.choice([b"\0", b"\xff", b"\xc0"]) + data[place + 1:]
 
 
+def deep(random_):
+    opened, closed = random_.choice([(b"[", b"]"), (b'{"entries": ', b"}")])
+    levels = random_.randint(100, 100_000)
+    return opened * levels + random_.choice([b"", b"1" + closed * levels])
+
+
 def tuning_files(count, seed):
     for index in range(count):
         random_ = random.Random(f"tuning/{seed}/{index}")
@@ -473,7 +479,7 @@ def tuning_files(count, seed):
             ("edited", lambda: tuning_file(edited_table(random_, table))),
             ("edited", lambda: tuning_file(edited_table(random_, table))),
             ("edited", lambda: tuning_file(edited_table(random_, table))),
-            ("deep", lambda: random_.choice([b"[", b'{"entries": ']) * random_.randint(1, 100_000)),
+            ("deep", lambda: deep(random_)),
             ("text", lambda: text_instead(random_, whole)),
             ("noise", lambda: b"\x80" + random_.randbytes(random_.randint(0, 300))),
         ])

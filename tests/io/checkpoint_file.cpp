@@ -135,13 +135,17 @@ TEST(CheckpointFile, what_it_says_of_itself_must_be_json_with_its_format) {
   const Sample sample;
   for (const nlohmann::json& about :
        {nlohmann::json(), nlohmann::json(7), nlohmann::json::array({1}), nlohmann::json::object(),
-        nlohmann::json{{"format", "1"}}, nlohmann::json{{"format", nullptr}}}) {
+        nlohmann::json{{"format", "1"}}, nlohmann::json{{"format", nullptr}},
+        nlohmann::json{{"format", true}}, nlohmann::json{{"format", 1.0}}}) {
     write_checkpoint(folder.path() / "a", sample.views(), about);
     EXPECT_THAT(refusal(read_file(folder.path() / "a", kLimit)),
                 HasSubstr("what it says of itself cannot be read"))
         << about;
   }
-  for (const std::string text : {"", "{", "{\"format\":1", "[[[["}) {
+  const std::string deep =
+      R"({"format":1,"x":)" + std::string(20'000, '[') + std::string(20'000, ']') + "}";
+  for (const std::string& text : {std::string(), std::string("{"), std::string("{\"format\":1"),
+                                  std::string("[[[["), std::string("{\"format\":1}\0", 13), deep}) {
     std::vector<TensorView> views = sample.views();
     Sha256::Digest digest{};
     views.push_back({"digest", DType::u8, {32}, digest});

@@ -81,7 +81,7 @@ TEST_P(WinogradOn, every_size_of_image_agrees_with_the_reference) {
 // The direct sum's own distance from double precision is 1e-6. Sanitized kernels are compiled at
 // -O1, where other products and sums become one instruction than in what is released: found up
 // to 5.12e-6.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(FATWOOD_SANITIZED)
 constexpr double kRounding = 6e-6;
 #else
 constexpr double kRounding = 5e-6;

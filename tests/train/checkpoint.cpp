@@ -1,3 +1,5 @@
+#include <limits>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -199,6 +201,18 @@ TEST(Restore, names_what_does_not_fit) {
   EXPECT_THAT(refusal(file, wider.learner), HasSubstr("is (4, 2), wanted (8, 2)"));
   Learner fewer = tiny_learner();
   EXPECT_THAT(refusal(file, fewer), HasSubstr("batches 4, the checkpoint's run had 5"));
+}
+
+TEST(Restore, refuses_positions_that_no_run_has) {
+  for (const nlohmann::json& epoch :
+       {nlohmann::json(-1), nlohmann::json(std::numeric_limits<std::int64_t>::max()),
+        nlohmann::json(~std::uint64_t{0}), nlohmann::json(1.5), nlohmann::json(true)}) {
+    CheckpointFile file = read_checkpoint("tests/train/fixtures/format-1.safetensors");
+    file.about["position"]["epoch"] = epoch;
+    Learner learner = tiny_learner({Metrics::usual(2)});
+    learner.run().optimizer = sgd(*learner.run().model, {.lr = 0.1, .momentum = 0.9});
+    EXPECT_NE(refusal(file, learner), "") << epoch;
+  }
 }
 
 TEST(Restore, reads_the_checkpoint_of_format_1) {

@@ -1,25 +1,50 @@
 // JSON texts from files, which may be anything.
 #pragma once
 
-#include <algorithm>
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
 namespace fatwood {
 
+/// Levels of arrays and objects in each other that are read. What copies and writes JSON calls
+/// itself for each, and fatwood's own files have six.
+constexpr int kDeepestJson = 64;
+
+/// Where the text has a zero byte, or opens a level deeper than kDeepestJson; npos if nowhere.
+std::size_t refused_in_json(std::string_view text);
+
 /// `text` as JSON; `watch` sees every part as it is parsed.
-/// The parser alone takes a zero byte for the end of the text and passes over whatever follows;
-/// here a zero byte is refused like every other control character.
-/// @throws nlohmann::json::exception where `text` is no JSON or holds a number out of range
+/// The parser alone takes a zero byte for the end of the text and passes over whatever follows, and
+/// any depth; here both are refused where they stand.
+/// @throws nlohmann::json::exception where `text` is no such JSON or holds a number out of range
 template <typename Json = nlohmann::json>
 Json parse_json(std::string_view text, const typename Json::parser_callback_t& watch = nullptr) {
-  if (text.find('\0') == std::string_view::npos)
-    return Json::parse(text.begin(), text.end(), watch);
-  std::string refused(text);
-  std::replace(refused.begin(), refused.end(), '\0', '\1');
-  return Json::parse(refused, watch);
+  const std::size_t refused = refused_in_json(text);
+  if (refused == std::string_view::npos) return Json::parse(text.begin(), text.end(), watch);
+  return Json::parse(std::string(text.substr(0, refused)) + '\1', watch);
+}
+
+[[noreturn]] void refuse_integer(std::string_view operation, const std::string& found);
+
+/// The integer that `value` is. The library's own conversion takes true for 1, 1.5 too, and cuts
+/// what does not fit.
+/// @throws Error{data}, as of `operation`, for all of these
+template <typename Integer, typename Json>
+Integer integer_of(const Json& value, std::string_view operation) {
+  static_assert(std::is_integral_v<Integer>);
+  if (value.is_number_unsigned()) {
+    const auto number = value.template get<std::uint64_t>();
+    if (std::in_range<Integer>(number)) return static_cast<Integer>(number);
+  } else if (value.is_number_integer()) {
+    const auto number = value.template get<std::int64_t>();
+    if (std::in_range<Integer>(number)) return static_cast<Integer>(number);
+  }
+  refuse_integer(operation, value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 }  // namespace fatwood

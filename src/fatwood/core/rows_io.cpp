@@ -47,23 +47,32 @@ Mode mode_of(const Json& json) {
   throw Error(ErrorKind::data, "read_row", "mode \"" + mode + "\", wanted \"train\" or \"eval\"");
 }
 
+std::int64_t integer(const Json& json, const char* key) {
+  return integer_of<std::int64_t>(json.at(key), "read_row");
+}
+
+/// 0 where there is none.
+std::int64_t count(const Json& json, const char* key) {
+  return json.contains(key) ? integer(json, key) : 0;
+}
+
 double elapsed(const Json& json, const char* key = "elapsed_s") {
   const auto timing = json.find("timing");
   return timing == json.end() ? 0 : timing->value(key, 0.0);
 }
 
 RunRow run_row(const Json& json) {
-  if (const int format = json.at("format").get<int>(); format != kRunFormat) {
+  if (const std::int64_t format = integer(json, "format"); format != kRunFormat) {
     throw Error(ErrorKind::data, "read_row",
                 "run format " + std::to_string(format) + ", wanted " + std::to_string(kRunFormat));
   }
   RunRow row;
   row.model = json.at("model").get<std::string>();
-  row.epochs = json.at("epochs").get<std::int64_t>();
-  row.batches = json.at("batches").get<std::int64_t>();
-  row.eval_batches = json.value("eval_batches", std::int64_t{0});
-  row.batch_size = json.value("batch_size", std::int64_t{0});
-  row.seed = json.value("seed", std::uint64_t{0});
+  row.epochs = integer(json, "epochs");
+  row.batches = integer(json, "batches");
+  row.eval_batches = count(json, "eval_batches");
+  row.batch_size = count(json, "batch_size");
+  if (json.contains("seed")) row.seed = integer_of<std::uint64_t>(json["seed"], "read_row");
   for (const Json& layer : json.value("layers", Json::array())) {
     row.layers.push_back(
         {layer.at("name").get<std::string>(), layer.at("kind").get<std::string>()});
@@ -78,10 +87,10 @@ RunRow run_row(const Json& json) {
 
 BatchRow batch_row(const Json& json) {
   return {.mode = mode_of(json),
-          .step = json.at("step").get<std::int64_t>(),
-          .epoch = json.at("epoch").get<std::int64_t>(),
-          .batch = json.at("batch").get<std::int64_t>(),
-          .size = json.value("size", std::int64_t{0}),
+          .step = integer(json, "step"),
+          .epoch = integer(json, "epoch"),
+          .batch = integer(json, "batch"),
+          .size = count(json, "size"),
           .loss = number(json.at("loss")),
           .lr = json.contains("lr") ? number(json["lr"]) : 0,
           .momentum = json.contains("momentum") ? number(json["momentum"]) : 0,
@@ -90,20 +99,25 @@ BatchRow batch_row(const Json& json) {
 
 StatsRow stats_row(const Json& json) {
   StatsRow row{.mode = mode_of(json),
-               .step = json.at("step").get<std::int64_t>(),
-               .epoch = json.value("epoch", std::int64_t{0}),
+               .step = integer(json, "step"),
+               .epoch = count(json, "epoch"),
                .mean = numbers(json.at("mean")),
                .std = numbers(json.at("std")),
                .hist = {}};
-  if (json.contains("hist")) json["hist"].get_to(row.hist);
+  if (!json.contains("hist")) return row;
+  for (const Json& layer : json["hist"]) {
+    row.hist.emplace_back();
+    for (const Json& count : layer)
+      row.hist.back().push_back(integer_of<std::int64_t>(count, "read_row"));
+  }
   return row;
 }
 
 EpochRow epoch_row(const Json& json) {
   EpochRow row{.mode = mode_of(json),
-               .epoch = json.at("epoch").get<std::int64_t>(),
-               .step = json.value("step", std::int64_t{0}),
-               .size = json.value("size", std::int64_t{0}),
+               .epoch = integer(json, "epoch"),
+               .step = count(json, "step"),
+               .size = count(json, "size"),
                .metrics = {},
                .lr = json.contains("lr") ? number(json["lr"]) : 0,
                .duration_s = elapsed(json, "duration_s"),
@@ -199,12 +213,11 @@ void read_json_line(const std::string& line, RowSink& sink) {
     if (type == "stats") sink.stats(stats_row(json));
     if (type == "epoch") sink.epoch(epoch_row(json));
     if (type == "event") {
-      sink.event(
-          {json.value("step", std::int64_t{0}), json.value("what", ""), json.value("reason", "")});
+      sink.event({count(json, "step"), json.value("what", ""), json.value("reason", "")});
     }
     if (type == "end") {
-      sink.end({json.value("status", ""), json.value("reason", ""),
-                json.value("step", std::int64_t{0}), elapsed(json)});
+      sink.end(
+          {json.value("status", ""), json.value("reason", ""), count(json, "step"), elapsed(json)});
     }
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::data, "read_row", error.what());

@@ -6,6 +6,7 @@
 
 #include <fatwood/core/error.h>
 #include <fatwood/core/json.h>
+#include <fatwood/core/text.h>
 #include <fatwood/io/checkpoint_file.h>
 #include <fatwood/io/file.h>
 #include <fatwood/io/sha256.h>
@@ -115,9 +116,13 @@ CheckpointFile parse_checkpoint(Bytes bytes, const std::string& path) {
     fail(path, "no checkpoint: its metadata lack " + std::string(kAbout));
   try {
     CheckpointFile file{std::move(tensors), parse_json(about->second)};
-    const int format = file.about.at("format").get<int>();
+    const nlohmann::json& format = file.about.at("format");
+    if (!format.is_number_integer()) {
+      fail(path,
+           "what it says of itself cannot be read: its format is " + one_line(format.dump(), 40));
+    }
     if (format != kCheckpointFormat) {
-      fail(path, "format " + std::to_string(format) + ", wanted " +
+      fail(path, "format " + one_line(format.dump(), 40) + ", wanted " +
                      std::to_string(kCheckpointFormat) + ": written by another version of fatwood");
     }
     return file;

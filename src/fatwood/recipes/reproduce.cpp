@@ -5,9 +5,8 @@
 #include <system_error>
 #include <thread>
 
-#include <nlohmann/json.hpp>
-
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/core/machine.h>
 #include <fatwood/core/text.h>
 #include <fatwood/core/version.h>
@@ -30,6 +29,15 @@ constexpr const char* kRecord = "reproduce.json";
 
 [[noreturn]] void refuse_page(const std::string& what) {
   throw Error(ErrorKind::usage, "reproduce", what);
+}
+
+/// null where the file is damaged.
+nlohmann::json args_in(const fs::path& run) {
+  try {
+    return parse_json(read_text_file(run / "args.json", 1 << 20));
+  } catch (const nlohmann::json::exception&) {
+    return nullptr;
+  }
 }
 
 /// "2", or "1, 2" where a call that goes on has other threads than the one before.
@@ -136,8 +144,7 @@ class Reproducer {
   /// The run that `train.output` holds with the same options, if it ended as it should.
   bool is_kept(const TrainRunOptions& train, std::string_view status) const {
     if (!fs::exists(train.output / "args.json")) return false;
-    const auto args = nlohmann::json::parse(read_text_file(train.output / "args.json", 1 << 20),
-                                            nullptr, /*allow_exceptions=*/false);
+    const nlohmann::json args = args_in(train.output);
     if (!args.is_object() || !args.contains("options")) return false;
     // An option that the run's version did not have stands at its default.
     const nlohmann::json wanted = to_json(train);

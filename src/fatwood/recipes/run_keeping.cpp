@@ -3,6 +3,7 @@
 #include <torch/version.h>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/core/machine.h>
 #include <fatwood/engine/engine.h>
 #include <fatwood/io/sha256.h>
@@ -142,7 +143,8 @@ void Keeper::rewind(Learner& learner, const std::string& reason, int count) cons
     groups[i].lr *= groups[i].base_lr > 0 ? base_lr / groups[i].base_lr : 1;
     groups[i].base_lr = base_lr;
   }
-  rows->cut_to(found.file->about.at("timing").at("rows_bytes").get<std::uint64_t>());
+  rows->cut_to(
+      integer_of<std::uint64_t>(found.file->about.at("timing").at("rows_bytes"), "rewind"));
   recorder->resume([this](RowSink& sink) { rows->replay(sink); });
   recorder->event({step_at(position, learner.run().training_batches()), "rewind",
                    reason + "; back to " + found.path.filename().string() +

@@ -12,12 +12,12 @@
 #include <fatwood/inspect/lsuv.h>
 #include <fatwood/inspect/predictions.h>
 #include <fatwood/inspect/summary.h>
+#include <fatwood/io/sha256.h>
 #include <fatwood/kernels/isa.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/recipes/job.h>
 #include <fatwood/recipes/run_keeping.h>
 #include <fatwood/recipes/train_run.h>
-#include <fatwood/recipes/tuning_file.h>
 #include <fatwood/train/averaged_weights.h>
 #include <fatwood/train/gradients.h>
 #include <fatwood/train/metrics.h>
@@ -116,7 +116,7 @@ nlohmann::json args_of(const TrainRunOptions& options, const JobData& data, torc
                         {"mean", data.normalize.mean},
                         {"std", data.normalize.std},
                         {"classes", data.train->classes()}}}};
-  if (tuning) args["machine"]["tuning"] = tuning_place(options.tuning).path.string();
+  if (tuning) args["machine"]["tuning"] = sha256_hex(as_bytes(tuning->text())).substr(0, 16);
   return args;
 }
 

@@ -47,7 +47,12 @@ std::vector<std::string> string_list(const Json& array) {
 
 // A folder of another version cannot be guessed at. `text` is the file's first object.
 void check_format(const std::filesystem::path& file, const std::string& text) {
-  const Json json = Json::parse(text, nullptr, false);
+  Json json;
+  try {
+    json = parse_json<Json>(text);
+  } catch (const nlohmann::json::exception&) {
+    return;  // whoever reads it says what is wrong
+  }
   if (!json.is_object()) return;
   const auto format = json.find("format");
   if (format != json.end() && *format != kRunFormat) {

@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/core/version.h>
 #include <fatwood/model/layer.h>
 #include <fatwood/model/libtorch.h>
@@ -18,9 +19,11 @@ constexpr const char* kModel = "model.";
 constexpr const char* kOptimizer = "optimizer.";
 constexpr const char* kGradient = "gradient.";
 constexpr const char* kGenerator = "generator.";
+constexpr const char* kOperation = "restore";
+constexpr std::int64_t kMostEpochs = 1'000'000;  // steps stay far from overflow
 
 [[noreturn]] void refuse(ErrorKind kind, const std::string& what) {
-  throw Error(kind, "restore", what);
+  throw Error(kind, kOperation, what);
 }
 
 // Callbacks of one name are told apart by their order: "probe", "probe#2".
@@ -135,7 +138,7 @@ void load_callbacks(const CheckpointFile& file, const Callbacks& callbacks) {
 }
 
 void check_number(const json& saved, const char* key, std::int64_t now) {
-  if (const auto then = saved.at(key).get<std::int64_t>(); then != now) {
+  if (const auto then = integer_of<std::int64_t>(saved.at(key), kOperation); then != now) {
     refuse(ErrorKind::usage, std::string(key) + " " + std::to_string(now) +
                                  ", the checkpoint's run had " + std::to_string(then));
   }
@@ -145,10 +148,11 @@ Position position_of(const json& about, const Run& run) {
   const json& saved = about.at("position");
   const auto pass = saved.at("pass").get<std::string>();
   const Position position{
-      .epoch = saved.at("epoch").get<std::int64_t>(),
+      .epoch = integer_of<std::int64_t>(saved.at("epoch"), kOperation),
       .pass = pass == name_of(Mode::evaluation) ? Mode::evaluation : Mode::training,
-      .batch = saved.at("batch").get<std::int64_t>()};
-  if (position.epoch < 0 || position.batch < 0 || position.batch > run.training_batches() ||
+      .batch = integer_of<std::int64_t>(saved.at("batch"), kOperation)};
+  if (position.epoch < 0 || position.epoch > kMostEpochs || position.batch < 0 ||
+      position.batch > run.training_batches() ||
       (position.pass == Mode::evaluation && position.batch != 0)) {
     refuse(ErrorKind::data, describe(position) + " is no position of a run with " +
                                 std::to_string(run.training_batches()) + " batches an epoch");
@@ -238,7 +242,8 @@ Position restore(const CheckpointFile& file, Learner& learner, const Callbacks& 
     check_number(saved, "batches", run.training_batches());
     check_number(saved, "samples", run.loaders.train->samples());
     check_number(saved, "batch_size", run.loaders.train->batch_size());
-    if (const auto seed = saved.at("seed").get<std::uint64_t>(); seed != run.seed) {
+    if (const auto seed = integer_of<std::uint64_t>(saved.at("seed"), kOperation);
+        seed != run.seed) {
       refuse(ErrorKind::usage, "seed " + std::to_string(run.seed) + ", the checkpoint's run had " +
                                    std::to_string(seed));
     }

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/core/machine.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/train/checkpointing.h>
@@ -206,7 +207,8 @@ void Checkpointing::load_state_dict(const json& state) {
   const json& best = state.at("best");
   best_.reset();
   if (best.is_null() || best.at("metric") != options_.best) return;
-  best_ = Best{best.at("step").get<std::int64_t>(), best.at("value").get<double>()};
+  best_ =
+      Best{integer_of<std::int64_t>(best.at("step"), "restore"), best.at("value").get<double>()};
 }
 
 }  // namespace fatwood

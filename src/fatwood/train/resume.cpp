@@ -2,6 +2,7 @@
 #include <system_error>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/core/machine.h>
 #include <fatwood/io/file.h>
 #include <fatwood/train/resume.h>
@@ -18,7 +19,8 @@ constexpr const char* kFinalFiles[] = {"model.safetensors", "predictions.json"};
 
 std::uint64_t rows_bytes_of(const json& about) {
   const auto timing = about.find("timing");
-  return timing == about.end() ? 0 : timing->value("rows_bytes", std::uint64_t{0});
+  if (timing == about.end() || !timing->contains("rows_bytes")) return 0;
+  return integer_of<std::uint64_t>(timing->at("rows_bytes"), "resume");
 }
 
 std::string text_of(const json& value) {

@@ -1,9 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include <nlohmann/json.hpp>
-
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/core/text.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/train/stopping.h>
@@ -94,7 +93,7 @@ nlohmann::json EarlyStopping::state_dict() const {
 }
 
 void EarlyStopping::load_state_dict(const nlohmann::json& state) {
-  without_ = state.at("without").get<std::int64_t>();
+  without_ = integer_of<std::int64_t>(state.at("without"), "restore");
   best_.reset();
   if (state.contains("best")) best_ = state["best"].get<double>();
   resumed_ = true;

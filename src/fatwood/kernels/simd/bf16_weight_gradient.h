@@ -58,14 +58,7 @@ void add_tile(const WeightGradient& job, const PairTile& tile) {
   if (inner_begin > inner_end) inner_begin = inner_end = x.count;
   const int grad_pixel = kPairLanes * tile.padded;
 
-  Vec sum[kInputs][kTaps][kVectors];
-  unroll<kInputs>([&]<int c>(Index<c>) FATWOOD_INLINE_LAMBDA {
-    unroll<kTaps>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
-      unroll<kVectors>([&]<int v>(Index<v>) FATWOOD_INLINE_LAMBDA {
-        sum[c][k][v] = load(tile.sums + c * tile.sums_input + k * tile.sums_tap + v * kLanes);
-      });
-    });
-  });
+  Vec sum[kInputs][kTaps][kVectors] = {};
   const Span rows = valid_outputs(job.y, tile.ky);
   const float* in = tile.in;
   const float* grad = tile.grad;
@@ -96,7 +89,8 @@ void add_tile(const WeightGradient& job, const PairTile& tile) {
   unroll<kInputs>([&]<int c>(Index<c>) FATWOOD_INLINE_LAMBDA {
     unroll<kTaps>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
       unroll<kVectors>([&]<int v>(Index<v>) FATWOOD_INLINE_LAMBDA {
-        store(tile.sums + c * tile.sums_input + k * tile.sums_tap + v * kLanes, sum[c][k][v]);
+        float* total = tile.sums + c * tile.sums_input + k * tile.sums_tap + v * kLanes;
+        store(total, load(total) + sum[c][k][v]);
       });
     });
   });

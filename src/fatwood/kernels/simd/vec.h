@@ -63,8 +63,8 @@ FATWOOD_INLINE Vec multiply_add(Vec a, Vec b, Vec c) {
   return a * b + c;
 }
 
-/// Asks for a vector's line ahead of its use: into the second-level cache, or to be written. Tiles
-/// go over many planes at once, more streams than the processor foresees by itself.
+/// Asks for a vector's line ahead of its use: into the second-level cache, or for outputs into the
+/// first. Tiles go over many planes at once, more streams than the processor foresees by itself.
 FATWOOD_INLINE void prefetch(const float* p) {
   __builtin_prefetch(p, 0, 2);
 }

@@ -36,8 +36,9 @@ FATWOOD_INLINE Span within(Span span, int begin, int end) {
   return span;
 }
 
-/// Rows of output gradients that stay in the first-level cache while taps and channels go over
-/// them; more where sums that do not stay in the second level are read and written for each.
+/// Rows of a group's output gradients, about 32 KiB of them, that stay near while taps and channels
+/// go over them; more where sums that do not stay in the second-level cache are read and written
+/// for each.
 FATWOOD_INLINE int rows_at_once(const WeightGradient& job, std::int64_t width, std::int64_t sums) {
   constexpr std::int64_t kCache = 8192;  // floats
   constexpr std::int64_t kManySums = std::int64_t{64} * 1024;

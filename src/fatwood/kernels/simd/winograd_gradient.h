@@ -56,12 +56,7 @@ void multiply_points(const WinogradGradient& job, int first, int last) {
         float* at = sums + static_cast<std::int64_t>(c) * padded + o;
         const float* x = inputs + c * per_channel;
         const float* d = gradients + o;
-        Vec sum[kInputs][kVectors];
-        unroll<kInputs>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
-          unroll<kVectors>([&]<int v>(Index<v>) FATWOOD_INLINE_LAMBDA {
-            sum[i][v] = load(at + i * padded + v * kLanes);
-          });
-        });
+        Vec sum[kInputs][kVectors] = {};
         for (int n = 0; n < count; ++n, d += padded) {
           Vec g[kVectors];
           unroll<kVectors>([&]<int v>(Index<v>)
@@ -75,7 +70,8 @@ void multiply_points(const WinogradGradient& job, int first, int last) {
         }
         unroll<kInputs>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
           unroll<kVectors>([&]<int v>(Index<v>) FATWOOD_INLINE_LAMBDA {
-            store(at + i * padded + v * kLanes, sum[i][v]);
+            float* total = at + i * padded + v * kLanes;
+            store(total, load(total) + sum[i][v]);
           });
         });
       }

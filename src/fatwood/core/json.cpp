@@ -1,0 +1,31 @@
+#include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
+#include <fatwood/core/text.h>
+
+namespace fatwood {
+
+std::size_t refused_in_json(std::string_view text) {
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\0') return i;
+    if (in_string) {
+      if (c == '\\') ++i;  // what follows ends no string; a zero byte there is no escape either
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kDeepestJson) return i;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return std::string_view::npos;
+}
+
+void refuse_integer(std::string_view operation, const std::string& found) {
+  throw Error(ErrorKind::data, operation, "found " + one_line(found, 40) + ", wanted an integer");
+}
+
+}  // namespace fatwood
