@@ -39,6 +39,14 @@ function(fatwood_compile_lightly target)
   target_compile_options(${target} PRIVATE -O1)
 endfunction()
 
+# LibTorch's libraries are built with NDEBUG. Without it its headers give at::RecordFunction another
+# member, and what is handed to a callback is read at the wrong places.
+function(fatwood_lay_out_as_libtorch target)
+  if(FATWOOD_SANITIZE OR NOT CMAKE_BUILD_TYPE MATCHES "^Rel|^MinSizeRel")
+    target_compile_definitions(${target} PRIVATE NDEBUG)
+  endif()
+endfunction()
+
 # LibTorch's headers take 20 to 30 s to parse: those that fatwood uses are compiled once, here, and
 # reused by every target that includes them. Some 5 s a translation unit remain for their templates.
 function(fatwood_use_torch_header target)
@@ -49,9 +57,11 @@ function(fatwood_use_torch_header target)
     target_link_libraries(fatwood_torch_header PRIVATE LibTorch::LibTorch)
     target_include_directories(fatwood_torch_header PRIVATE "${PROJECT_SOURCE_DIR}/src")
     target_compile_features(fatwood_torch_header PUBLIC cxx_std_20)
+    fatwood_lay_out_as_libtorch(fatwood_torch_header)
     fatwood_compile_options(fatwood_torch_header)
     target_precompile_headers(fatwood_torch_header PRIVATE <fatwood/model/libtorch.h>)
   endif()
   target_link_libraries(${target} PRIVATE LibTorch::LibTorch)
+  fatwood_lay_out_as_libtorch(${target})
   target_precompile_headers(${target} REUSE_FROM fatwood_torch_header)
 endfunction()

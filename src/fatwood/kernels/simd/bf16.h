@@ -36,8 +36,10 @@ FATWOOD_INLINE Vec second_of(Vec pairs) {
 /// Bits of v rounded to bf16, to nearest and ties to even, in the upper half of each lane; NaN
 /// stays NaN.
 FATWOOD_INLINE IntVec rounded_bits(Vec v) {
+  typedef std::uint32_t UnsignedVec __attribute__((vector_size(4 * kLanes), may_alias));
   const IntVec bits = bits_of(v);
-  const IntVec rounded = bits + (0x7fff + ((bits >> 16) & 1));
+  const UnsignedVec upper = reinterpret_cast<UnsignedVec>(bits);  // a NaN's may pass 2^31
+  const IntVec rounded = reinterpret_cast<IntVec>(upper + (0x7fff + ((upper >> 16) & 1)));
   const IntVec is_number = v == v;
   return (is_number & rounded) | (~is_number & (bits | 0x00400000));
 }
