@@ -26,7 +26,7 @@ TEST(Json, a_zero_byte_is_refused_wherever_it_stands) {
 std::string nested(int levels, const std::string& open, const std::string& close) {
   std::string text;
   for (int i = 0; i < levels; ++i) text += open;
-  text += "1";
+  text += '1';
   for (int i = 0; i < levels; ++i) text += close;
   return text;
 }
