@@ -61,6 +61,11 @@ Buffer<float> filled_pairs(std::int64_t n) {
   return buffer;
 }
 
+/// Every part names the one behind it.
+void link(std::vector<Correlate>& parts) {
+  for (std::size_t i = 0; i + 1 < parts.size(); ++i) parts[i].next = &parts[i + 1];
+}
+
 /// One layer's kernels, timed; NaN where a kernel does not serve the layer.
 struct Timing {
   ConvShape shape;
@@ -99,9 +104,8 @@ void measure_bf16(const LayerKernels& kernels, int lanes, Correlate forward,
     part.out = split.data();
     part.weights = weights.data();
   }
-  timing.bf16_gradient_s = fastest_s([&] {
-    for (const Correlate& part : parts) kernels.correlate(part);
-  });
+  link(parts);
+  timing.bf16_gradient_s = fastest_s([&] { kernels.correlate(parts.front()); });
   WeightGradient job{y, x, c.c_in, c.c_out, split.data(), turned.data(), sums.data(), 1};
   const int vectors = padded / lanes;
   job.vectors = vectors % 4 == 0 ? 4 : vectors % 2 == 0 ? 2 : 1;
@@ -173,9 +177,8 @@ Timing measure(const LayerKernels& table, const LayerKernels& bf16, int lanes, c
       parts.push_back(part);
     }
   }
-  timing.gradient_s = fastest_s([&] {
-    for (const Correlate& part : parts) table.correlate(part);
-  });
+  link(parts);
+  timing.gradient_s = fastest_s([&] { table.correlate(parts.front()); });
 
   WeightGradient job{y, x, c.c_in, c.c_out, in.data(), turned.data(), nullptr, 1};
   const int vectors = padded / lanes;

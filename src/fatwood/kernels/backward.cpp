@@ -10,6 +10,7 @@
 // gradient (packing.h), before dy itself exists: so dz is formed in the registers of the input
 // gradient's tile and dy never is. Elsewhere the sums are taken over dy in memory.
 #include <algorithm>
+#include <array>
 
 #include <fatwood/core/error.h>
 #include <fatwood/kernels/executor.h>
@@ -150,12 +151,18 @@ class Backward {
     job.in_channels = c.shape.c_out;
     job.out_channels = c.shape.c_in;
     job.in = c.out->group(group);
-    for (const GradientPart& part : c.gradient_parts) {
+    std::array<Correlate, 4> parts;  // stride 2 along both axes
+    const Correlate* next = nullptr;
+    for (std::size_t i = c.gradient_parts.size(); i > 0; --i) {
+      const GradientPart& part = c.gradient_parts[i - 1];
       job.y = part.y.axis;
       job.x = part.x.axis;
       job.weights = part.weights.data();
-      (c.winograd ? table_.correlate_winograd : table_.correlate)(job);
+      job.next = next;
+      parts[i - 1] = job;
+      next = &parts[i - 1];
     }
+    if (next) (c.winograd ? table_.correlate_winograd : table_.correlate)(*next);
   }
 
   void add_identity_gradient(const Junction& j, ThreadMemory& memory, std::int64_t group,

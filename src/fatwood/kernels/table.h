@@ -70,6 +70,10 @@ struct Correlate {
   int extra_width = 0;
   int images = 0;
 
+  /// Another job on the same tensors, or null: done row by row beside this one, so that what both
+  /// read and write is still near.
+  const Correlate* next = nullptr;
+
   // Winograd's way: weights (6, ⌈out_channels/(B/2)⌉, in_channels, 6, B/2), and
   // winograd_scratch_size floats.
   float* scratch = nullptr;

@@ -55,6 +55,9 @@ struct Tile {
 
 template <int kTaps, int kStep, int kPixels, int kLow, int kHigh>
 struct TileShape {
+  static constexpr int taps = kTaps;
+  static constexpr int step = kStep;
+  static constexpr int pixels = kPixels;
   static constexpr int low(int pixel) { return kLow > kStep * pixel ? kLow - kStep * pixel : 0; }
   static constexpr int high(int pixel) {
     const int from_end = kPixels - 1 - pixel;
@@ -98,6 +101,70 @@ FATWOOD_INLINE void prefetch_outputs(const Tile& tile) {
   }
 }
 
+/// The products of one row of taps in one input plane.
+template <class Form, class Shape>
+FATWOOD_INLINE void add_row(const float* row, const float* weights,
+                            Vec (&sum)[Shape::pixels][kBlock]) {
+  unroll<Shape::taps>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
+    Vec x[Shape::pixels];
+    unroll<Shape::pixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+      if constexpr (Shape::valid(i, k)) x[i] = load(row + (Shape::step * i + k) * kLanes);
+    });
+    unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
+      const Vec w = Form::weight(weights + k * kBlock + o);
+      unroll<Shape::pixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+        if constexpr (Shape::valid(i, k)) sum[i][o] = Form::add_product(x[i], w, sum[i][o]);
+      });
+    });
+  });
+}
+
+/// The products of all input channels, of kRows rows of taps, or of tile.rows if that is 0.
+template <class Form, class Shape, int kRows>
+FATWOOD_INLINE void add_channels(const Tile& tile, Vec (&sum)[Shape::pixels][kBlock]) {
+  constexpr int kWeights = Shape::taps * kBlock;  // of a row
+  const float* plane = tile.in;
+  const float* weights = tile.weights;
+  const std::int64_t in_row = tile.in_row;
+  const int rows = tile.rows;
+  const std::int64_t ahead = rows * in_row;
+  const bool leads = tile.leads;
+  for (int c = planes_of<Form>(tile.job->in_channels); c > 0; --c) {
+    if (leads) {
+      unroll<Shape::step * Shape::pixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
+        prefetch(plane + ahead + i * kLanes);
+        if constexpr (Shape::step == 2) prefetch(plane + ahead + in_row + i * kLanes);
+      });
+    }
+    if constexpr (kRows > 0) {
+      unroll<kRows>([&]<int r>(Index<r>) FATWOOD_INLINE_LAMBDA {
+        add_row<Form, Shape>(plane + r * in_row, weights + r * kWeights, sum);
+      });
+    } else {
+      const float* row = plane;
+      const float* row_weights = weights;
+      for (int r = rows; r > 0; --r) {
+        add_row<Form, Shape>(row, row_weights, sum);
+        row += in_row;
+        row_weights += kWeights;
+      }
+    }
+    plane += tile.in_plane;
+    weights += tile.weights_per_channel;
+  }
+}
+
+/// A loop over few rows of few taps would take a quarter of the time: they are written out.
+template <class Form, class Shape>
+FATWOOD_INLINE void add_products(const Tile& tile, Vec (&sum)[Shape::pixels][kBlock]) {
+  if constexpr (Shape::taps <= 3) {
+    constexpr int kMost = Shape::taps == 3 ? 3 : 2;
+    if (tile.rows == kMost) return add_channels<Form, Shape, kMost>(tile, sum);
+    if (tile.rows == kMost - 1) return add_channels<Form, Shape, kMost - 1>(tile, sum);
+  }
+  add_channels<Form, Shape, 0>(tile, sum);
+}
+
 template <class Form, int kTaps, int kStep, int kPixels, int kLow, int kHigh>
 void correlate_tile(const Tile& tile) {
   using Shape = TileShape<kTaps, kStep, kPixels, kLow, kHigh>;
@@ -115,42 +182,7 @@ void correlate_tile(const Tile& tile) {
     });
   }
   prefetch_outputs<Form, kPixels>(tile);
-  const float* plane = tile.in;
-  const float* block = tile.weights;
-  const int rows = tile.rows;
-  const std::int64_t ahead = rows * tile.in_row;
-  for (int c = planes_of<Form>(tile.job->in_channels); c > 0; --c) {
-    if (tile.leads) {
-      unroll<kStep * kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
-        prefetch(plane + ahead + i * kLanes);
-        if constexpr (kStep == 2) prefetch(plane + ahead + tile.in_row + i * kLanes);
-      });
-    }
-    const float* row = plane;
-    const float* weights = block;
-    for (int r = rows; r > 0; --r) {
-      unroll<kTaps>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
-        Vec x[kPixels];
-        unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
-          if constexpr (Shape::valid(i, k)) {
-            x[i] = load(row + (kStep * i + k) * kLanes);
-          }
-        });
-        unroll<kBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
-          const Vec w = Form::weight(weights + k * kBlock + o);
-          unroll<kPixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
-            if constexpr (Shape::valid(i, k)) {
-              sum[i][o] = Form::add_product(x[i], w, sum[i][o]);
-            }
-          });
-        });
-      });
-      row += tile.in_row;
-      weights += kTaps * kBlock;
-    }
-    plane += tile.in_plane;
-    block += tile.weights_per_channel;
-  }
+  add_products<Form, Shape>(tile, sum);
   finish<Form, kPixels>(tile, sum);
 }
 
@@ -241,7 +273,8 @@ FATWOOD_INLINE int next_tile(int left) {
 
 /// One row of output for one block of channels.
 template <class Form>
-void correlate_row(const Correlate& job, const VariantTable* variants, int row, int block) {
+void correlate_row(const Correlate& job, int row, int block, bool leads) {
+  const VariantTable* variants = variants_for<Form>(job.x);
   const int low = job.y.low(row);
   const int high = job.y.high(row);
   const std::int64_t in_row = static_cast<std::int64_t>(job.x.extent) * kLanes;
@@ -260,7 +293,7 @@ void correlate_row(const Correlate& job, const VariantTable* variants, int row, 
   tile.channel = block * kBlock;
   tile.channels = left_channels < kBlock ? left_channels : kBlock;
   tile.y = job.y.first + job.y.spacing * row;
-  tile.leads = block == 0;
+  tile.leads = leads;
   if (job.bias) {
     tile.bias = job.bias + (static_cast<std::int64_t>(block) * job.y.border_classes() +
                             job.y.border_class(row)) *
@@ -283,19 +316,28 @@ void correlate_row(const Correlate& job, const VariantTable* variants, int row, 
   }
 }
 
+/// The same row of the job and of those beside it.
+template <class Form>
+void correlate_rows(const Correlate& first, int row, int block) {
+  for (const Correlate* job = &first; job; job = job->next) {
+    if (row < job->y.count) correlate_row<Form>(*job, row, block, block == 0 && job == &first);
+  }
+}
+
 template <class Form>
 void correlate(const Correlate& job) {
-  const VariantTable* variants = variants_for<Form>(job.x);
   const int blocks = (job.out_channels + kBlock - 1) / kBlock;
+  int rows = 0;
+  for (const Correlate* j = &job; j; j = j->next) rows = j->y.count > rows ? j->y.count : rows;
   // Large images: the rows of the input stay in the first-level cache while every block reads them.
   // Small ones: the weights of a block do.
   if (job.y.extent > 7) {
-    for (int row = 0; row < job.y.count; ++row) {
-      for (int block = 0; block < blocks; ++block) correlate_row<Form>(job, variants, row, block);
+    for (int row = 0; row < rows; ++row) {
+      for (int block = 0; block < blocks; ++block) correlate_rows<Form>(job, row, block);
     }
   } else {
     for (int block = 0; block < blocks; ++block) {
-      for (int row = 0; row < job.y.count; ++row) correlate_row<Form>(job, variants, row, block);
+      for (int row = 0; row < rows; ++row) correlate_rows<Form>(job, row, block);
     }
   }
 }
