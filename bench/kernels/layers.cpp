@@ -107,8 +107,7 @@ void measure_bf16(const LayerKernels& kernels, int lanes, Correlate forward,
   link(parts);
   timing.bf16_gradient_s = fastest_s([&] { kernels.correlate(parts.front()); });
   WeightGradient job{y, x, c.c_in, c.c_out, split.data(), turned.data(), sums.data(), 1};
-  const int vectors = padded / lanes;
-  job.vectors = vectors % 4 == 0 ? 4 : vectors % 2 == 0 ? 2 : 1;
+  job.vectors = channel_lane_vectors(c.c_out, lanes);
   timing.bf16_weights_s = fastest_s([&] {
     kernels.split_channels(in.data(), c.c_in, std::int64_t{c.height} * c.width, split.data());
     kernels.turn_gradient(y, x, c.c_out, out.data(), turned.data(), border_sums.data());
@@ -181,8 +180,7 @@ Timing measure(const LayerKernels& table, const LayerKernels& bf16, int lanes, c
   timing.gradient_s = fastest_s([&] { table.correlate(parts.front()); });
 
   WeightGradient job{y, x, c.c_in, c.c_out, in.data(), turned.data(), nullptr, 1};
-  const int vectors = padded / lanes;
-  job.vectors = vectors % 4 == 0 ? 4 : vectors % 2 == 0 ? 2 : 1;
+  job.vectors = channel_lane_vectors(c.c_out, lanes);
   const auto sums = filled(static_cast<std::int64_t>(padded) * c.c_in * c.taps());
   job.sums = sums.data();
   timing.channels_s = fastest_s([&] {
@@ -196,10 +194,10 @@ Timing measure(const LayerKernels& table, const LayerKernels& bf16, int lanes, c
   measure_bf16(bf16, lanes, forward, parts, timing);
   if (!winograd_pays(c)) return timing;
 
-  const auto scratch = filled(std::max(winograd_scratch_size(c.c_in, c.c_out, block / 2, lanes),
-                                       winograd_scratch_size(c.c_out, c.c_in, block / 2, lanes)));
-  const auto points = filled(std::max(winograd_weights_size(c.c_in, c.c_out, block / 2),
-                                      winograd_weights_size(c.c_out, c.c_in, block / 2)));
+  const auto scratch = filled(std::max(winograd_scratch_size(c.c_in, c.c_out, lanes),
+                                       winograd_scratch_size(c.c_out, c.c_in, lanes)));
+  const auto points = filled(
+      std::max(winograd_weights_size(c.c_in, c.c_out), winograd_weights_size(c.c_out, c.c_in)));
   for (Correlate* correlate : {&forward, &parts.front()}) {
     correlate->weights = points.data();
     correlate->scratch = scratch.data();

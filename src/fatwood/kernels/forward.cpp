@@ -67,8 +67,7 @@ class Forward {
     c.has_table = in.affine || bias;
     const float* scale = in.affine ? in.scale.data() : nullptr;
     if (c.winograd_forward) {
-      pack_winograd(c.shape, plan_.winograd_block, c.weight->value, scale, c.weights.data(),
-                    parallel_);
+      pack_winograd(c.shape, plan_.lanes, c.weight->value, scale, c.weights.data(), parallel_);
       if (!c.has_table) return;
     }
     gather_middle(c, parallel_);

@@ -34,6 +34,14 @@ constexpr int round_up(int n, int multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
+/// Vectors of output channels that a weight gradient's tile takes at a time
+/// (WeightGradient::vectors): what divides them, and leaves registers for enough input channels
+/// beside them.
+constexpr int channel_lane_vectors(int outputs, int lanes) {
+  const int vectors = round_up(outputs, lanes) / lanes;
+  return vectors % 4 == 0 && lanes == 16 ? 4 : vectors % 2 == 0 ? 2 : 1;
+}
+
 /// Floats of the packed weights and of the bias table, for blocks of `block` output channels.
 std::int64_t packed_weights_size(const ConvShape& conv, int block);
 std::int64_t bias_table_size(const ConvShape& conv, int block);

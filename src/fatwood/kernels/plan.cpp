@@ -28,7 +28,6 @@ class Planner {
     plan_.table = &layer_kernels_for(options.isa, options.precision);
     plan_.lanes = lanes_of(options.isa);
     plan_.block = plan_.table->channel_block;
-    plan_.winograd_block = plan_.block / 2;
     plan_.groups = (options.batch + plan_.lanes - 1) / plan_.lanes;
   }
 
@@ -230,10 +229,9 @@ class Planner {
     convolution.winograd_forward =
         convolution.winograd && plan_.options.winograd == WinogradUse::everywhere;
     convolution.weights =
-        floats(plan_.bf16() ? bf16_packed_weights_size(shape, plan_.block)
-               : convolution.winograd_forward
-                   ? winograd_weights_size(shape.c_in, shape.c_out, plan_.winograd_block)
-                   : packed_weights_size(shape, plan_.block));
+        floats(plan_.bf16()                   ? bf16_packed_weights_size(shape, plan_.block)
+               : convolution.winograd_forward ? winograd_weights_size(shape.c_in, shape.c_out)
+                                              : packed_weights_size(shape, plan_.block));
     convolution.table = floats(bias_table_size(shape, plan_.block));
     if (with_input_gradient) {
       for (int y = 0; y < shape.stride; ++y) {
@@ -242,22 +240,23 @@ class Planner {
                             gradient_axis(shape.width, shape.ks, shape.stride, x),
                             {}};
           if (part.y.axis.count == 0 || part.x.axis.count == 0) continue;
-          part.weights =
-              floats(plan_.bf16() ? bf16_packed_gradient_size(shape, plan_.block, part.y, part.x)
-                     : convolution.winograd
-                         ? winograd_weights_size(shape.c_out, shape.c_in, plan_.winograd_block)
-                         : packed_gradient_size(shape, plan_.block, part.y, part.x));
+          part.weights = floats(
+              plan_.bf16()           ? bf16_packed_gradient_size(shape, plan_.block, part.y, part.x)
+              : convolution.winograd ? winograd_weights_size(shape.c_out, shape.c_in)
+                                     : packed_gradient_size(shape, plan_.block, part.y, part.x));
           convolution.gradient_parts.push_back(std::move(part));
         }
       }
     }
     const int out = round_up(shape.c_out, plan_.lanes);
     // Few channels would leave channel lanes, or the registers for sums, empty.
-    convolution.channel_lanes = shape.c_out > plan_.lanes / 2 && (plan_.bf16() || shape.c_in >= 8);
-    const int vectors = out / plan_.lanes;
-    convolution.vectors = vectors % 4 == 0 ? 4 : vectors % 2 == 0 ? 2 : 1;
-    convolution.winograd_gradient = convolution.winograd && convolution.channel_lanes &&
-                                    winograd_gradient_pays(shape, plan_.lanes);
+    const bool fills = shape.c_out > plan_.lanes / 2 && (plan_.bf16() || shape.c_in >= 8);
+    convolution.winograd_gradient =
+        convolution.winograd && fills && winograd_gradient_pays(shape, plan_.lanes);
+    // In 16 registers, 8 channels a side take fewer loads with images in the lanes.
+    const bool small = plan_.lanes < 16 && !plan_.bf16() && (shape.c_in <= 8 || shape.c_out <= 8);
+    convolution.channel_lanes = convolution.winograd_gradient || (fills && !small);
+    convolution.vectors = channel_lane_vectors(shape.c_out, plan_.lanes);
     const int inputs = plan_.bf16() ? round_up(shape.c_in, 2) : shape.c_in;
     const std::int64_t sums = static_cast<std::int64_t>(out) * inputs;
     convolution.sums_size = convolution.winograd_gradient ? sums * kWinogradPoints

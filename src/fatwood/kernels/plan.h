@@ -142,7 +142,6 @@ struct Plan {
   const LayerKernels* table = nullptr;
   int lanes = 1;
   int block = 1;
-  int winograd_block = 1;
   std::int64_t groups = 1;
   std::vector<std::unique_ptr<Value>> values;  ///< values[0] is the input
   std::vector<std::unique_ptr<Convolution>> convolutions;

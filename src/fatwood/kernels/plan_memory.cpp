@@ -34,10 +34,8 @@ void add_thread_memory(Plan& plan) {
     border_sums = std::max(border_sums, c.border_sums_size);
     reduction = std::max(reduction, static_cast<std::int64_t>(c.tap_sums.size()));
     if (c.winograd) {
-      winograd = std::max(
-          {winograd,
-           winograd_scratch_size(c.shape.c_in, c.shape.c_out, plan.winograd_block, plan.lanes),
-           winograd_scratch_size(c.shape.c_out, c.shape.c_in, plan.winograd_block, plan.lanes)});
+      winograd = std::max({winograd, winograd_scratch_size(c.shape.c_in, c.shape.c_out, plan.lanes),
+                           winograd_scratch_size(c.shape.c_out, c.shape.c_in, plan.lanes)});
     }
     if (c.winograd_gradient) {
       const WinogradGradient job = winograd_gradient_job(c.shape, plan.lanes);

@@ -74,8 +74,7 @@ struct Correlate {
   /// read and write is still near.
   const Correlate* next = nullptr;
 
-  // Winograd's way: weights (6, ⌈out_channels/(B/2)⌉, in_channels, 6, B/2), and
-  // winograd_scratch_size floats.
+  // Winograd's way: weights as pack_winograd leaves them, and winograd_scratch_size floats.
   float* scratch = nullptr;
 };
 
@@ -96,7 +95,7 @@ struct WeightGradient {
   /// in_channels are rounded up to an even number, and few channels have (pairs of in_channels,
   /// y.taps, x.taps, L), a lane being 2·(output channel) + (channel of the pair).
   float* sums = nullptr;
-  int vectors = 1;  ///< channel lanes only: 1, 2 or 4
+  int vectors = 1;  ///< channel lanes only: channel_lane_vectors
   /// Channel lanes only: groups taken in one pass over the sums, and floats from one to the next.
   int groups = 1;
   std::int64_t in_group = 0;
@@ -118,6 +117,8 @@ struct MaxPool {
 inline constexpr int kWinogradOutputs = 4;  ///< of a tile along an axis
 inline constexpr int kWinogradInputs = 6;
 inline constexpr int kWinogradPoints = kWinogradInputs * kWinogradInputs;
+inline constexpr int kWinogradBlock = 4;  ///< output channels that are packed together
+inline constexpr int kWinogradTiles = 3;  ///< most at once with vectors of less than 16 lanes
 
 /// The same for a 3×3 convolution of stride 1 by Winograd's way (kernels/winograd.h). Points of
 /// several tiles, of one group after another, are collected before they are multiplied.
@@ -135,7 +136,7 @@ struct WinogradGradient {
   float* gradient_points = nullptr;  ///< 36 × (capacity, L, out_channels rounded up to L)
   std::int64_t gradient_stride = 0;
   float* sums = nullptr;  ///< added to: (36, in_channels, out_channels rounded up to L)
-  int vectors = 1;        ///< 1, 2 or 4: divides the vectors of output channels
+  int vectors = 1;        ///< channel_lane_vectors
 };
 
 /// What a layer is made of, for one precision. The bf16 kernels have no Winograd's way and nothing

@@ -42,8 +42,7 @@ inline void pack_input_gradient(const Plan& plan, Convolution& c, const Parallel
       bf16_pack_gradient(c.shape, plan.block, c.values(), part.y, part.x, part.weights.data(),
                          parallel);
     } else if (c.winograd) {
-      pack_winograd_gradient(c.shape, plan.winograd_block, c.values(), part.weights.data(),
-                             parallel);
+      pack_winograd_gradient(c.shape, plan.lanes, c.values(), part.weights.data(), parallel);
     } else {
       pack_gradient(c.shape, plan.block, c.values(), part.y, part.x, part.weights.data(), parallel);
     }

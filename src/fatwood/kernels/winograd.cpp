@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include <fatwood/core/error.h>
 #include <fatwood/kernels/winograd.h>
 
 namespace fatwood::kernels {
@@ -36,31 +35,43 @@ struct Source {
   bool reversed;
 };
 
-template <int kBlock>
-void pack_block(const Source& from, int outputs, int inputs, int b, const float* scale,
-                float* packed) {
-  const int channels = std::min(kBlock, outputs - b * kBlock);
-  const std::int64_t per_row = static_cast<std::int64_t>((outputs + kBlock - 1) / kBlock) * inputs *
-                               kWinogradInputs * kBlock;
+/// Floats between packed points, and between what they belong to.
+struct Strides {
+  std::int64_t row, column, block, channel;
+};
+
+Strides packed_strides(int outputs, int inputs, int lanes) {
+  const std::int64_t channel = lanes == 16 ? kWinogradInputs * kWinogradBlock : kWinogradBlock;
+  const std::int64_t plane = inputs * channel;
+  if (lanes == 16) {
+    const std::int64_t blocks = round_up(outputs, kWinogradBlock) / kWinogradBlock;
+    return {blocks * plane, kWinogradBlock, plane, channel};
+  }
+  return {kWinogradInputs * plane, plane, kWinogradPoints * plane, channel};
+}
+
+void pack_block(const Source& from, const Strides& strides, int outputs, int inputs, int b,
+                const float* scale, float* packed) {
+  const int channels = std::min(kWinogradBlock, outputs - b * kWinogradBlock);
   for (int c = 0; c < inputs; ++c) {
     const float s = scale ? scale[c] : 1.0F;
-    float w[9][kBlock] = {};
+    float w[9][kWinogradBlock] = {};
     for (int j = 0; j < channels; ++j) {
       const float* taps =
-          from.weight + (b * kBlock + j) * from.output_stride + c * from.input_stride;
+          from.weight + (b * kWinogradBlock + j) * from.output_stride + c * from.input_stride;
       for (int k = 0; k < 9; ++k) w[k][j] = taps[from.reversed ? 8 - k : k] * s;
     }
-    float* to = packed + (static_cast<std::int64_t>(b) * inputs + c) * kWinogradInputs * kBlock;
-    for (int row = 0; row < kWinogradInputs; ++row, to += per_row) {
-      float half[3][kBlock];
+    float* to = packed + b * strides.block + c * strides.channel;
+    for (int row = 0; row < kWinogradInputs; ++row, to += strides.row) {
+      float half[3][kWinogradBlock];
       for (int k = 0; k < 3; ++k) {
-        for (int j = 0; j < kBlock; ++j) {
+        for (int j = 0; j < kWinogradBlock; ++j) {
           half[k][j] = kG[row][0] * w[k][j] + kG[row][1] * w[3 + k][j] + kG[row][2] * w[6 + k][j];
         }
       }
       for (int column = 0; column < kWinogradInputs; ++column) {
-        for (int j = 0; j < kBlock; ++j) {
-          to[column * kBlock + j] =
+        for (int j = 0; j < kWinogradBlock; ++j) {
+          to[column * strides.column + j] =
               kG[column][0] * half[0][j] + kG[column][1] * half[1][j] + kG[column][2] * half[2][j];
         }
       }
@@ -68,20 +79,13 @@ void pack_block(const Source& from, int outputs, int inputs, int b, const float*
   }
 }
 
-void pack(const Source& from, int outputs, int inputs, int block, const float* scale, float* packed,
+void pack(const Source& from, int outputs, int inputs, int lanes, const float* scale, float* packed,
           const ParallelFor& parallel) {
-  if (block != 4 && block != 2) {
-    throw Error(ErrorKind::internal, "pack_winograd",
-                "block: found " + std::to_string(block) + ", wanted 2 or 4");
-  }
-  parallel.for_each_part(round_up(outputs, block) / block, 1,
+  const Strides strides = packed_strides(outputs, inputs, lanes);
+  parallel.for_each_part(round_up(outputs, kWinogradBlock) / kWinogradBlock, 1,
                          [&](int, std::int64_t begin, std::int64_t end) {
                            for (int b = static_cast<int>(begin); b < end; ++b) {
-                             if (block == 4) {
-                               pack_block<4>(from, outputs, inputs, b, scale, packed);
-                             } else {
-                               pack_block<2>(from, outputs, inputs, b, scale, packed);
-                             }
+                             pack_block(from, strides, outputs, inputs, b, scale, packed);
                            }
                          });
 }
@@ -118,26 +122,27 @@ WinogradGradient winograd_gradient_job(const ConvShape& conv, int lanes) {
   return job;
 }
 
-std::int64_t winograd_weights_size(int inputs, int outputs, int block) {
-  return static_cast<std::int64_t>(kWinogradPoints) * inputs * round_up(outputs, block);
+std::int64_t winograd_weights_size(int inputs, int outputs) {
+  return static_cast<std::int64_t>(kWinogradPoints) * inputs * round_up(outputs, kWinogradBlock);
 }
 
-std::int64_t winograd_scratch_size(int inputs, int outputs, int block, int lanes) {
-  return (static_cast<std::int64_t>(kWinogradPoints) * inputs +
-          static_cast<std::int64_t>(kWinogradInputs) * kWinogradOutputs *
-              round_up(outputs, block)) *
-         lanes;
+std::int64_t winograd_scratch_size(int inputs, int outputs, int lanes) {
+  constexpr std::int64_t kHalves = kWinogradInputs * kWinogradOutputs;
+  const std::int64_t tiles = lanes == 16 ? 1 : kWinogradTiles;
+  const std::int64_t sums =
+      lanes == 16 ? round_up(outputs, kWinogradBlock) : kWinogradTiles * kWinogradBlock;
+  return (kWinogradPoints * tiles * inputs + kHalves * sums) * lanes;
 }
 
-void pack_winograd(const ConvShape& conv, int block, const float* weight, const float* scale,
+void pack_winograd(const ConvShape& conv, int lanes, const float* weight, const float* scale,
                    float* packed, const ParallelFor& parallel) {
-  pack({weight, static_cast<std::int64_t>(conv.c_in) * 9, 9, false}, conv.c_out, conv.c_in, block,
+  pack({weight, static_cast<std::int64_t>(conv.c_in) * 9, 9, false}, conv.c_out, conv.c_in, lanes,
        scale, packed, parallel);
 }
 
-void pack_winograd_gradient(const ConvShape& conv, int block, const float* weight, float* packed,
+void pack_winograd_gradient(const ConvShape& conv, int lanes, const float* weight, float* packed,
                             const ParallelFor& parallel) {
-  pack({weight, 9, static_cast<std::int64_t>(conv.c_in) * 9, true}, conv.c_in, conv.c_out, block,
+  pack({weight, 9, static_cast<std::int64_t>(conv.c_in) * 9, true}, conv.c_in, conv.c_out, lanes,
        nullptr, packed, parallel);
 }
 

@@ -26,16 +26,16 @@ bool winograd_gradient_pays(const ConvShape& conv, int lanes);
 WinogradGradient winograd_gradient_job(const ConvShape& conv, int lanes);
 
 /// Floats of the packed weights, and of what a thread needs beside them to correlate one group.
-std::int64_t winograd_weights_size(int inputs, int outputs, int block);
-std::int64_t winograd_scratch_size(int inputs, int outputs, int block, int lanes);
+std::int64_t winograd_weights_size(int inputs, int outputs);
+std::int64_t winograd_scratch_size(int inputs, int outputs, int lanes);
 
-/// weight (O, I, 3, 3) → packed (6, ⌈O/block⌉, I, 6, block): G w Gᵀ, multiplied by scale (I) or by
-/// 1 when it is null.
-void pack_winograd(const ConvShape& conv, int block, const float* weight, const float* scale,
+/// weight (O, I, 3, 3) → packed G w Gᵀ, multiplied by scale (I) or by 1 when it is null: for 16
+/// lanes (6, ⌈O/4⌉, I, 6, 4), by row of the points, for fewer (⌈O/4⌉, 36, I, 4).
+void pack_winograd(const ConvShape& conv, int lanes, const float* weight, const float* scale,
                    float* packed, const ParallelFor& parallel);
 
 /// The same for the input gradient: O and I exchanged, taps in reverse order.
-void pack_winograd_gradient(const ConvShape& conv, int block, const float* weight, float* packed,
+void pack_winograd_gradient(const ConvShape& conv, int lanes, const float* weight, float* packed,
                             const ParallelFor& parallel);
 
 /// sums (36, I, outputs) of each part → taps (9, outputs) = Gᵀ(Σ parts)G of input channel c.

@@ -10,7 +10,7 @@
 #include <fatwood/kernels/simd/rectify.h>
 #include <fatwood/kernels/simd/transpose.h>
 #include <fatwood/kernels/simd/weight_gradient.h>
-#include <fatwood/kernels/simd/winograd.h>
+#include <fatwood/kernels/simd/winograd_correlate.h>
 #include <fatwood/kernels/simd/winograd_gradient.h>
 #include <fatwood/kernels/table.h>
 

@@ -50,6 +50,18 @@ FATWOOD_INLINE int rows_at_once(const WeightGradient& job, std::int64_t width, s
   return rows < 1 ? 1 : rows < job.y.count ? static_cast<int>(rows) : job.y.count;
 }
 
+/// Input channels by sixes and then fours: [0, sixes_end), [sixes_end, fours_end), less than four
+/// left.
+struct Split {
+  int sixes_end, fours_end;
+};
+FATWOOD_INLINE Split split_into_sixes(int channels) {
+  const int left = channels % 6;
+  const int fours = left >= 4 ? 1 : left >= 2 && channels >= 8 ? 2 : 0;
+  const int sixes_end = channels - left - (fours == 2 ? 6 : 0);
+  return {sixes_end, sixes_end + 4 * fours};
+}
+
 /// kInputs input channels × kVectors vectors of output channels for one tap. `ahead`: from an input
 /// to what a later call is the first to read, or 0.
 template <int kInputs, int kVectors>
@@ -140,16 +152,25 @@ void channel_lanes(const WeightGradient& job) {
   channel_lane_pass<1, kVectors>(job, whole, job.in_channels);
 }
 
+/// 16 registers: 6 inputs × 2 vectors, or 4 where sixes leave some over, since fewer sums wait for
+/// each other.
+void narrow_channel_lanes(const WeightGradient& job) {
+  const Split inputs = split_into_sixes(job.in_channels);
+  channel_lane_pass<6, 2>(job, 0, inputs.sixes_end);
+  channel_lane_pass<4, 2>(job, inputs.sixes_end, inputs.fours_end);
+  channel_lane_pass<1, 2>(job, inputs.fours_end, job.in_channels);
+}
+
 void weight_gradient_channel_lanes(const WeightGradient& job) {
   // Enough sums in flight to hide the latency of a multiply-add, within the registers.
-  constexpr int kSums = kLanes == 16 ? 16 : 8;
-  switch (job.vectors) {
-    case 4:
-      return channel_lanes<kSums / 4, 4>(job);
-    case 2:
-      return channel_lanes<kSums / 2, 2>(job);
-    default:
-      return channel_lanes<8, 1>(job);
+  if (job.vectors == 1) {
+    channel_lanes<8, 1>(job);
+  } else if constexpr (kLanes < 16) {
+    narrow_channel_lanes(job);
+  } else if (job.vectors == 2) {
+    channel_lanes<8, 2>(job);
+  } else {
+    channel_lanes<4, 4>(job);
   }
 }
 
@@ -233,12 +254,13 @@ void image_lane_tile(const WeightGradient& job, int o, int c, int ky, int first_
   });
 }
 
+/// Outputs [first, last), kOutputs at a time; taps of a row in runs of kTaps, from `tap` to `end`.
 template <int kOutputs, int kTaps>
-void image_lane_pass(const WeightGradient& job, int first, int last) {
+void image_lane_pass(const WeightGradient& job, int first, int last, int tap, int end) {
   for (int o = first; o + kOutputs <= last; o += kOutputs) {
     for (int c = 0; c < job.in_channels; ++c) {
       for (int ky = 0; ky < job.y.taps; ++ky) {
-        for (int kx = 0; kx < job.x.taps; kx += kTaps) {
+        for (int kx = tap; kx < end; kx += kTaps) {
           image_lane_tile<kOutputs, kTaps>(job, o, c, ky, kx);
         }
       }
@@ -247,21 +269,25 @@ void image_lane_pass(const WeightGradient& job, int first, int last) {
 }
 
 template <int kOutputs, int kTaps>
-void image_lanes(const WeightGradient& job) {
+void image_lanes(const WeightGradient& job, int tap, int end) {
   const int whole = job.out_channels / kOutputs * kOutputs;
-  image_lane_pass<kOutputs, kTaps>(job, 0, whole);
-  image_lane_pass<1, kTaps>(job, whole, job.out_channels);
+  image_lane_pass<kOutputs, kTaps>(job, 0, whole, tap, end);
+  image_lane_pass<1, kTaps>(job, whole, job.out_channels, tap, end);
 }
 
 void weight_gradient_image_lanes(const WeightGradient& job) {
   constexpr bool kWide = kLanes == 16;
-  switch (job.x.taps) {
-    case 3:
-      return image_lanes < kWide ? 8 : 4, 3 > (job);
-    case 5:
-      return image_lanes < kWide ? 4 : 2, 5 > (job);
-    default:
-      return image_lanes<8, 1>(job);
+  constexpr int kOutputs = kWide ? 8 : 4;
+  const int taps = job.x.taps;
+  if (taps == 3) {
+    image_lanes<kOutputs, 3>(job, 0, taps);
+  } else if (taps != 5) {
+    image_lanes<8, 1>(job, 0, taps);
+  } else if constexpr (kWide) {
+    image_lanes<4, 5>(job, 0, taps);
+  } else {
+    image_lanes<4, 3>(job, 0, 3);
+    image_lanes<4, 2>(job, 3, taps);
   }
 }
 

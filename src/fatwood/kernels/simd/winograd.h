@@ -1,17 +1,13 @@
-// 3×3 correlations of stride 1 by Winograd's F(4×4, 3×3), see kernels/winograd.h: one tile of every
-// image of a group at a time. The points of a tile are laid out by row of the transform, so that
-// the six points of a row meet in registers and their sums are transformed before they are stored.
+// The transforms of Winograd's F(4×4, 3×3), see kernels/winograd.h, of one tile of every image of a
+// group at a time.
 #pragma once
 
-#include <fatwood/kernels/simd/epilogue.h>
 #include <fatwood/kernels/simd/vec.h>
 #include <fatwood/kernels/table.h>
 
 namespace fatwood::kernels {
 namespace {
 
-// 6·B sums, an input and a weight fill the registers.
-constexpr int kWinogradBlock = kBlock / 2;
 constexpr int kRows = kWinogradInputs;
 constexpr int kSide = kWinogradOutputs;
 constexpr float kRootOfTwo = 1.41421356237F;
@@ -150,118 +146,6 @@ void find_points(const float* in, int channels, int height, int width, int y, in
     points_of_tile<true>(in, channels, height, width, y, x, points, layout);
   } else {
     points_of_tile<false>(in, channels, height, width, y, x, points, layout);
-  }
-}
-
-/// Asks for the tile's output pixels of one row and one block.
-FATWOOD_INLINE void prefetch_outputs(const Correlate& job, int y, int x, int block) {
-  if (y >= job.out_height) return;
-  const std::int64_t plane = static_cast<std::int64_t>(job.out_height) * job.out_width * kLanes;
-  const int columns = job.out_width - x < kSide ? job.out_width - x : kSide;
-  const int first = block * kWinogradBlock;
-  const int channels =
-      job.out_channels - first < kWinogradBlock ? job.out_channels - first : kWinogradBlock;
-  float* out =
-      job.out + first * plane + (static_cast<std::int64_t>(y) * job.out_width + x) * kLanes;
-  for (int o = 0; o < channels; ++o, out += plane) {
-    for (int k = 0; k < columns; ++k) prefetch_to_write(out + k * kLanes);
-  }
-}
-
-/// Row r of the points of the tile at (y, x): points (channels, 6, L), weights (blocks, channels,
-/// 6, B) → halves (blocks·B, 6, 4, L) at that row.
-void multiply_row(const Correlate& job, int y, int x, int r, const float* points,
-                  const float* weights, int channels, int blocks, float* halves) {
-  constexpr int kPerOutput = kRows * kSide * kLanes;
-  for (int block = 0; block < blocks; ++block, halves += kWinogradBlock * kPerOutput) {
-    if (r < kSide) prefetch_outputs(job, y + r, x, block);
-    Vec sum[kRows][kWinogradBlock] = {};
-    const float* point = points;
-    for (int c = 0; c < channels; ++c) {
-      unroll<kRows>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
-        const Vec x = load(point + k * kLanes);
-        unroll<kWinogradBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
-          sum[k][o] = multiply_add(x, splat(weights[k * kWinogradBlock + o]), sum[k][o]);
-        });
-      });
-      point += kRows * kLanes;
-      weights += kRows * kWinogradBlock;
-    }
-    unroll<kWinogradBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
-      Vec m[kRows];
-      unroll<kRows>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA { m[k] = sum[k][o]; });
-      Vec out[kSide];
-      transform_output(m, out);
-      unroll<kSide>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
-        store(halves + o * kPerOutput + i * kLanes, out[i]);
-      });
-    });
-  }
-}
-
-/// The second half of the output's transform, and the epilogue, for the tile's first kColumns
-/// columns.
-template <int kColumns>
-void finish_tile(const Correlate& job, const float* halves, int y, int x) {
-  const int rows = job.out_height - y < kSide ? job.out_height - y : kSide;
-  for (int o = 0; o < job.out_channels; ++o, halves += kRows * kSide * kLanes) {
-    Vec out[kSide][kColumns];
-    unroll<kColumns>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
-      Vec m[kRows];
-      unroll<kRows>([&]<int r>(Index<r>)
-                        FATWOOD_INLINE_LAMBDA { m[r] = load(halves + (r * kSide + i) * kLanes); });
-      Vec column[kSide];
-      transform_output(m, column);
-      unroll<kSide>([&]<int r>(Index<r>) FATWOOD_INLINE_LAMBDA { out[r][i] = column[r]; });
-    });
-    const int block = o / kBlock;
-    unroll<kSide>([&]<int r>(Index<r>) FATWOOD_INLINE_LAMBDA {
-      if (r >= rows) return;
-      if (job.bias) {
-        const float* bias = job.bias +
-                            (static_cast<std::int64_t>(block) * job.y.border_classes() +
-                             job.y.border_class(y + r)) *
-                                job.x.border_classes() * kBlock +
-                            o % kBlock;
-        unroll<kColumns>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
-          out[r][i] += splat(bias[job.x.border_class(x + i) * kBlock]);
-        });
-      }
-      finish_channel(pixel_run(job, y + r, x, r == 0 && y == 0 && x == 0), o, out[r]);
-    });
-  }
-}
-
-void correlate_winograd(const Correlate& job) {
-  const int channels = job.in_channels;
-  const int blocks = (job.out_channels + kWinogradBlock - 1) / kWinogradBlock;
-  const std::int64_t points_of_row = static_cast<std::int64_t>(channels) * kRows * kLanes;
-  const std::int64_t weights_of_row =
-      static_cast<std::int64_t>(blocks) * channels * kRows * kWinogradBlock;
-  float* points = job.scratch;
-  float* halves = points + kRows * points_of_row;
-  const PointLayout layout{points_of_row, kLanes, kRows * kLanes};
-  for (int y = 0; y < job.out_height; y += kSide) {
-    for (int x = 0; x < job.out_width; x += kSide) {
-      find_points(job.in, channels, job.y.extent, job.x.extent, y, x, points, layout);
-      for (int r = 0; r < kRows; ++r) {
-        multiply_row(job, y, x, r, points + r * points_of_row, job.weights + r * weights_of_row,
-                     channels, blocks, halves + r * kSide * kLanes);
-      }
-      switch (job.out_width - x) {
-        case 1:
-          finish_tile<1>(job, halves, y, x);
-          break;
-        case 2:
-          finish_tile<2>(job, halves, y, x);
-          break;
-        case 3:
-          finish_tile<3>(job, halves, y, x);
-          break;
-        default:
-          finish_tile<4>(job, halves, y, x);
-      }
-    }
   }
 }
 

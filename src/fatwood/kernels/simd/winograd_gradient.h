@@ -4,6 +4,7 @@
 #pragma once
 
 #include <fatwood/kernels/simd/vec.h>
+#include <fatwood/kernels/simd/weight_gradient.h>
 #include <fatwood/kernels/simd/winograd.h>
 #include <fatwood/kernels/table.h>
 
@@ -88,16 +89,17 @@ void multiply_all(const WinogradGradient& job) {
 
 void winograd_gradient_flush(WinogradGradient& job) {
   if (job.tiles == 0) return;
-  constexpr int kSums = kLanes == 16 ? 16 : 8;
-  switch (job.vectors) {
-    case 4:
-      multiply_all<kSums / 4, 4>(job);
-      break;
-    case 2:
-      multiply_all<kSums / 2, 2>(job);
-      break;
-    default:
-      multiply_all<8, 1>(job);
+  if (job.vectors == 1) {
+    multiply_all<8, 1>(job);
+  } else if constexpr (kLanes < 16) {
+    const Split inputs = split_into_sixes(job.in_channels);
+    multiply_points<6, 2>(job, 0, inputs.sixes_end);
+    multiply_points<4, 2>(job, inputs.sixes_end, inputs.fours_end);
+    multiply_points<1, 2>(job, inputs.fours_end, job.in_channels);
+  } else if (job.vectors == 2) {
+    multiply_all<8, 2>(job);
+  } else {
+    multiply_all<4, 4>(job);
   }
   job.tiles = 0;
 }
