@@ -165,7 +165,7 @@ void weight_gradient_channel_lanes(const WeightGradient& job) {
   // Enough sums in flight to hide the latency of a multiply-add, within the registers.
   if (job.vectors == 1) {
     channel_lanes<8, 1>(job);
-  } else if constexpr (kLanes < 16) {
+  } else if (kLanes < 16) {
     narrow_channel_lanes(job);
   } else if (job.vectors == 2) {
     channel_lanes<8, 2>(job);

@@ -229,7 +229,7 @@ void correlate_by_point(const Correlate& job) {
 }
 
 void correlate_winograd(const Correlate& job) {
-  if constexpr (kLanes == 16) {
+  if (kLanes == 16) {
     correlate_by_row(job);
   } else {
     correlate_by_point(job);
