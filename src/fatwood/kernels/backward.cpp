@@ -152,17 +152,16 @@ class Backward {
     job.out_channels = c.shape.c_in;
     job.in = c.out->group(group);
     std::array<Correlate, 4> parts;  // stride 2 along both axes
-    const Correlate* next = nullptr;
-    for (std::size_t i = c.gradient_parts.size(); i > 0; --i) {
-      const GradientPart& part = c.gradient_parts[i - 1];
-      job.y = part.y.axis;
-      job.x = part.x.axis;
-      job.weights = part.weights.data();
-      job.next = next;
-      parts[i - 1] = job;
-      next = &parts[i - 1];
+    const std::size_t count = c.gradient_parts.size();
+    for (std::size_t i = 0; i < count; ++i) {
+      const GradientPart& part = c.gradient_parts[i];
+      parts[i] = job;
+      parts[i].y = part.y.axis;
+      parts[i].x = part.x.axis;
+      parts[i].weights = part.weights.data();
+      if (i > 0) parts[i - 1].next = &parts[i];
     }
-    if (next) (c.winograd ? table_.correlate_winograd : table_.correlate)(*next);
+    if (count > 0) (c.winograd ? table_.correlate_winograd : table_.correlate)(parts[0]);
   }
 
   void add_identity_gradient(const Junction& j, ThreadMemory& memory, std::int64_t group,

@@ -253,8 +253,12 @@ class Planner {
     const bool fills = shape.c_out > plan_.lanes / 2 && (plan_.bf16() || shape.c_in >= 8);
     convolution.winograd_gradient =
         convolution.winograd && fills && winograd_gradient_pays(shape, plan_.lanes);
-    // In 16 registers, 8 channels a side take fewer loads with images in the lanes.
-    const bool small = plan_.lanes < 16 && !plan_.bf16() && (shape.c_in <= 8 || shape.c_out <= 8);
+    // With 16 registers, 3 or 5 taps of up to 8 channels a side take fewer loads with images in the
+    // lanes. Measured up to 28×28: a larger image would not stay in the cache while they go over
+    // it.
+    const bool small = plan_.lanes < 16 && !plan_.bf16() && (shape.ks == 3 || shape.ks == 5) &&
+                       (shape.c_in <= 8 || shape.c_out <= 8) &&
+                       shape.y().count * shape.x().count <= 28 * 28;
     convolution.channel_lanes = convolution.winograd_gradient || (fills && !small);
     convolution.vectors = channel_lane_vectors(shape.c_out, plan_.lanes);
     const int inputs = plan_.bf16() ? round_up(shape.c_in, 2) : shape.c_in;

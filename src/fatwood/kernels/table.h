@@ -70,8 +70,8 @@ struct Correlate {
   int extra_width = 0;
   int images = 0;
 
-  /// Another job on the same tensors, or null: done row by row beside this one, so that what both
-  /// read and write is still near.
+  /// Another job, or null: done row by row beside this one, so that what both read and write is
+  /// still near. Same tensors, other pixels of out, no stats; not by Winograd's way.
   const Correlate* next = nullptr;
 
   // Winograd's way: weights as pack_winograd leaves them, and winograd_scratch_size floats.

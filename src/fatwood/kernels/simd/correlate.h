@@ -154,7 +154,8 @@ FATWOOD_INLINE void add_channels(const Tile& tile, Vec (&sum)[Shape::pixels][kBl
   }
 }
 
-/// A loop over few rows of few taps would take a quarter of the time: they are written out.
+/// Few rows of few taps are written out: around 3 rows of 3 taps a loop takes a quarter of AVX2's
+/// time.
 template <class Form, class Shape>
 FATWOOD_INLINE void add_products(const Tile& tile, Vec (&sum)[Shape::pixels][kBlock]) {
   if constexpr (Shape::taps <= 3) {

@@ -3,9 +3,10 @@
 //
 // Two arrangements. Channel lanes: the gradient, turned, has output channels in its lanes and the
 // input is broadcast image by image; sums need no reduction. Image lanes: for few output or input
-// channels, where channel lanes would stay empty; sums are vectors over images, reduced once a
-// step. A tile sums from zero and adds its sum to those of the tiles before: a step has thousands
-// of products to a sum, and added one by one they would round thousands of times.
+// channels, where channel lanes or their sums' registers would stay empty (plan.cpp has the rule);
+// sums are vectors over images, reduced once a step. A tile sums from zero and adds its sum to
+// those of the tiles before: a step has thousands of products to a sum, and added one by one they
+// would round thousands of times.
 #pragma once
 
 #include <fatwood/kernels/simd/vec.h>
@@ -152,8 +153,8 @@ void channel_lanes(const WeightGradient& job) {
   channel_lane_pass<1, kVectors>(job, whole, job.in_channels);
 }
 
-/// 16 registers: 6 inputs × 2 vectors, or 4 where sixes leave some over, since fewer sums wait for
-/// each other.
+/// With 16 registers: six inputs × two vectors, the rest by fours, since with less than eight sums
+/// each waits for the one before.
 void narrow_channel_lanes(const WeightGradient& job) {
   const Split inputs = split_into_sixes(job.in_channels);
   channel_lane_pass<6, 2>(job, 0, inputs.sixes_end);
@@ -165,7 +166,7 @@ void weight_gradient_channel_lanes(const WeightGradient& job) {
   // Enough sums in flight to hide the latency of a multiply-add, within the registers.
   if (job.vectors == 1) {
     channel_lanes<8, 1>(job);
-  } else if (kLanes < 16) {
+  } else if (kLanes < 16) {  // not constexpr: clang would call the function unused
     narrow_channel_lanes(job);
   } else if (job.vectors == 2) {
     channel_lanes<8, 2>(job);

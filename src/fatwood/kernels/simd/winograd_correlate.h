@@ -6,6 +6,7 @@
 // time instead, of 3 tiles and 4 output channels, or of a single tile and 8.
 #pragma once
 
+#include <fatwood/kernels/simd/correlate.h>
 #include <fatwood/kernels/simd/epilogue.h>
 #include <fatwood/kernels/simd/vec.h>
 #include <fatwood/kernels/simd/winograd.h>
@@ -14,7 +15,6 @@
 namespace fatwood::kernels {
 namespace {
 
-constexpr int kGroup = kWinogradBlock;
 constexpr int kHalves = kRows * kSide * kLanes;  // of one tile and output channel
 
 /// Asks for one row of the tile's output pixels, `count` channels of it from `first` on.
@@ -28,7 +28,8 @@ FATWOOD_INLINE void prefetch_outputs(const Correlate& job, int y, int x, int fir
       job.out + first * plane + (static_cast<std::int64_t>(y) * job.out_width + x) * kLanes;
   for (int o = 0; o < channels; ++o, out += plane) {
     for (int k = 0; k < columns; k += kVectorsOfLine) prefetch_to_write(out + k * kLanes);
-    prefetch_to_write(out + (columns - 1) * kLanes);
+    // Tiles need not begin where a line does.
+    if (kVectorsOfLine > 1) prefetch_to_write(out + (columns - 1) * kLanes);
   }
 }
 
@@ -85,21 +86,21 @@ void finish_tile(const Correlate& job, const float* halves, int y, int x, int fi
 /// 6, 4) → halves (blocks·4, 6, 4, L) at that row.
 void multiply_row(const Correlate& job, int y, int x, int r, const float* points,
                   const float* weights, int channels, int blocks, float* halves) {
-  for (int block = 0; block < blocks; ++block, halves += kGroup * kHalves) {
-    if (r < kSide) prefetch_outputs(job, y + r, x, block * kGroup, kGroup);
-    Vec sum[kRows][kGroup] = {};
+  for (int block = 0; block < blocks; ++block, halves += kWinogradBlock * kHalves) {
+    if (r < kSide) prefetch_outputs(job, y + r, x, block * kWinogradBlock, kWinogradBlock);
+    Vec sum[kRows][kWinogradBlock] = {};
     const float* point = points;
     for (int c = 0; c < channels; ++c) {
       unroll<kRows>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
         const Vec x = load(point + k * kLanes);
-        unroll<kGroup>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
-          sum[k][o] = multiply_add(x, splat(weights[k * kGroup + o]), sum[k][o]);
+        unroll<kWinogradBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
+          sum[k][o] = multiply_add(x, splat(weights[k * kWinogradBlock + o]), sum[k][o]);
         });
       });
       point += kRows * kLanes;
-      weights += kRows * kGroup;
+      weights += kRows * kWinogradBlock;
     }
-    unroll<kGroup>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
+    unroll<kWinogradBlock>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
       Vec m[kRows];
       unroll<kRows>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA { m[k] = sum[k][o]; });
       Vec out[kSide];
@@ -114,9 +115,10 @@ void multiply_row(const Correlate& job, int y, int x, int r, const float* points
 /// Tile by tile, all output channels of a row of points at once.
 void correlate_by_row(const Correlate& job) {
   const int channels = job.in_channels;
-  const int blocks = (job.out_channels + kGroup - 1) / kGroup;
+  const int blocks = (job.out_channels + kWinogradBlock - 1) / kWinogradBlock;
   const std::int64_t points_of_row = static_cast<std::int64_t>(channels) * kRows * kLanes;
-  const std::int64_t weights_of_row = static_cast<std::int64_t>(blocks) * channels * kRows * kGroup;
+  const std::int64_t weights_of_row =
+      static_cast<std::int64_t>(blocks) * channels * kRows * kWinogradBlock;
   float* points = job.scratch;
   float* halves = points + kRows * points_of_row;
   const PointLayout layout{points_of_row, kLanes, kRows * kLanes};
@@ -134,13 +136,13 @@ void correlate_by_row(const Correlate& job) {
 
 // --- 16 registers ---
 
-/// Row r of the points of kTiles tiles: points (6, channels, kTiles, L), weights of kBlocks blocks
-/// (6, channels, 4), `stride` apart → halves (kTiles, kBlocks·4, 6, 4, L) at that row.
-template <int kTiles, int kBlocks>
+/// Row r of the points of kTiles tiles: points (6, channels, kTiles, L), weights of kOutputs output
+/// channels, blocks of them (6, channels, 4) being `stride` apart → halves (kTiles, kOutputs, 6, 4,
+/// L) at that row.
+template <int kTiles, int kOutputs>
 void multiply_tiles(const float* points, const float* weights, std::int64_t stride, int channels,
                     float* halves) {
-  constexpr int kOutputs = kBlocks * kGroup;
-  alignas(64) float products[kRows][kTiles][kOutputs][kLanes];
+  alignas(64) float products[kRows][kTiles * kOutputs][kLanes];
   for (int k = 0; k < kRows; ++k) {
     Vec sum[kTiles][kOutputs] = {};
     for (int c = 0; c < channels; ++c) {
@@ -148,22 +150,22 @@ void multiply_tiles(const float* points, const float* weights, std::int64_t stri
       unroll<kTiles>([&]<int t>(Index<t>)
                          FATWOOD_INLINE_LAMBDA { x[t] = load(points + t * kLanes); });
       unroll<kOutputs>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
-        const Vec w = splat(weights[o / kGroup * stride + o % kGroup]);
+        const Vec w = splat(weights[o / kWinogradBlock * stride + o % kWinogradBlock]);
         unroll<kTiles>([&]<int t>(Index<t>)
                            FATWOOD_INLINE_LAMBDA { sum[t][o] = multiply_add(x[t], w, sum[t][o]); });
       });
       points += kTiles * kLanes;
-      weights += kGroup;
+      weights += kWinogradBlock;
     }
     unroll<kTiles>([&]<int t>(Index<t>) FATWOOD_INLINE_LAMBDA {
-      unroll<kOutputs>([&]<int o>(Index<o>)
-                           FATWOOD_INLINE_LAMBDA { store(products[k][t][o], sum[t][o]); });
+      unroll<kOutputs>([&]<int o>(Index<o>) FATWOOD_INLINE_LAMBDA {
+        store(products[k][t * kOutputs + o], sum[t][o]);
+      });
     });
   }
   for (int i = 0; i < kTiles * kOutputs; ++i, halves += kHalves) {
     Vec m[kRows];
-    unroll<kRows>([&]<int k>(Index<k>)
-                      FATWOOD_INLINE_LAMBDA { m[k] = load(products[k][0][0] + i * kLanes); });
+    unroll<kRows>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA { m[k] = load(products[k][i]); });
     Vec out[kSide];
     transform_output(m, out);
     unroll<kSide>([&]<int k>(Index<k>)
@@ -171,15 +173,16 @@ void multiply_tiles(const float* points, const float* weights, std::int64_t stri
   }
 }
 
-/// The tiles from `tile` on, counted along the rows of tiles, a few output channels of theirs at a
-/// time.
+/// kTiles tiles from `tile` on, counted along the rows of tiles.
 template <int kTiles>
 void correlate_tiles(const Correlate& job, int tile) {
+  // A single tile takes twice the output channels, so that enough sums are in flight.
+  constexpr int kMost = kTiles == 1 ? 2 * kWinogradBlock : kWinogradBlock;
+  static_assert(kTiles * kMost <= kWinogradTiles * kWinogradBlock, "see winograd_scratch_size");
   const int channels = job.in_channels;
   const int along = (job.out_width + kSide - 1) / kSide;
   const std::int64_t points_of_one = static_cast<std::int64_t>(channels) * kTiles * kLanes;
-  const std::int64_t weights_of_block =
-      static_cast<std::int64_t>(kWinogradPoints) * channels * kGroup;
+  const std::int64_t weights_of_one = static_cast<std::int64_t>(channels) * kWinogradBlock;
   float* points = job.scratch;
   float* halves = points + kWinogradPoints * points_of_one;
   int y[kTiles];
@@ -191,17 +194,18 @@ void correlate_tiles(const Correlate& job, int tile) {
                 {kRows * points_of_one, points_of_one, kTiles * kLanes});
   }
   for (int first = 0; first < job.out_channels;) {
-    const bool two = kTiles == 1 && first + kGroup < job.out_channels;
-    const int count = two ? 2 * kGroup : kGroup;
-    const float* weights = job.weights + first / kGroup * weights_of_block;
+    const bool most = job.out_channels - first > kWinogradBlock;
+    const int count = most ? kMost : kWinogradBlock;
+    const auto multiply =
+        most ? multiply_tiles<kTiles, kMost> : multiply_tiles<kTiles, kWinogradBlock>;
+    const std::int64_t stride = kWinogradPoints * weights_of_one;
+    const float* weights = job.weights + first / kWinogradBlock * stride;
     for (int r = 0; r < kRows; ++r) {
       if (r < kSide) {
         for (int t = 0; t < kTiles; ++t) prefetch_outputs(job, y[t] + r, x[t], first, count);
       }
-      const std::int64_t row = r * kRows * channels;
-      (two ? multiply_tiles < kTiles, kTiles == 1 ? 2 : 1 >
-           : multiply_tiles<kTiles, 1>)(points + row * kTiles * kLanes, weights + row * kGroup,
-                                        weights_of_block, channels, halves + r * kSide * kLanes);
+      multiply(points + r * kRows * points_of_one, weights + r * kRows * weights_of_one, stride,
+               channels, halves + r * kSide * kLanes);
     }
     for (int t = 0; t < kTiles; ++t) {
       finish_tile(job, halves + t * count * kHalves, y[t], x[t], first, count);
@@ -213,21 +217,19 @@ void correlate_tiles(const Correlate& job, int tile) {
 void correlate_by_point(const Correlate& job) {
   const int tiles = ((job.out_height + kSide - 1) / kSide) * ((job.out_width + kSide - 1) / kSide);
   for (int tile = 0; tile < tiles;) {
-    // Threes, but never a single one at the end.
-    const int left = tiles - tile;
-    if (left == 1) {
+    const int count = next_tile(tiles - tile);
+    if (count == 1) {
       correlate_tiles<1>(job, tile);
-      tile += 1;
-    } else if (left == 2 || left == 4) {
+    } else if (count == 2) {
       correlate_tiles<2>(job, tile);
-      tile += 2;
     } else {
-      correlate_tiles<3>(job, tile);
-      tile += 3;
+      correlate_tiles<kWinogradTiles>(job, tile);
     }
+    tile += count;
   }
 }
 
+// Not `if constexpr`: clang would call the other one unused.
 void correlate_winograd(const Correlate& job) {
   if (kLanes == 16) {
     correlate_by_row(job);

@@ -91,7 +91,7 @@ void winograd_gradient_flush(WinogradGradient& job) {
   if (job.tiles == 0) return;
   if (job.vectors == 1) {
     multiply_all<8, 1>(job);
-  } else if constexpr (kLanes < 16) {
+  } else if (kLanes < 16) {
     const Split inputs = split_into_sixes(job.in_channels);
     multiply_points<6, 2>(job, 0, inputs.sixes_end);
     multiply_points<4, 2>(job, inputs.sixes_end, inputs.fours_end);
