@@ -51,6 +51,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="fewer peers, networks and rounds; writes nothing unless -o is given")
     parser.add_argument("--sections", help="of " + ", ".join(sections.SECTIONS))
     parser.add_argument("--networks", help="of conv, residual, double, resnet18")
+    parser.add_argument("--no-bf16", action="store_true", help="without contestants in bf16, which take most of the time where it is emulated")
     parser.add_argument("--rounds", type=int, help="turns of every contestant")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--redraw", action="store_true", help="write the page and its pictures anew from the JSON file, measure nothing")

@@ -27,6 +27,8 @@ def step(options, note):
             contestants += [Contestant("torch"), Contestant("compile-nhwc-bf16"), Contestant("compile-nhwc-bf16", tuned=True)]
             if network != "resnet18":
                 contestants.append(Contestant("jax"))
+        if options.no_bf16:
+            contestants = [one for one in contestants if "bf16" not in one.name]
         rounds = options.rounds or (4 if options.quick else 10)
         rows += contest(Setting(network, threads=options.threads), contestants, rounds, peak=True,
                         note=lambda text, network=network: note(f"{network}: {text}"))
