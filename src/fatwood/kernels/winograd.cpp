@@ -127,7 +127,7 @@ std::int64_t winograd_weights_size(int inputs, int outputs) {
 }
 
 std::int64_t winograd_scratch_size(int inputs, int outputs, int lanes) {
-  constexpr std::int64_t kHalves = kWinogradInputs * kWinogradOutputs;
+  constexpr int kHalves = kWinogradInputs * kWinogradOutputs;
   const std::int64_t tiles = lanes == 16 ? 1 : kWinogradTiles;
   const std::int64_t sums =
       lanes == 16 ? round_up(outputs, kWinogradBlock) : kWinogradTiles * kWinogradBlock;
