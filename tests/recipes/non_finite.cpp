@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <torch/torch.h>
 
+#include <fatwood/core/error.h>
 #include <fatwood/io/checkpoint_file.h>
 #include <fatwood/io/file.h>
 #include <fatwood/recipes/train_run.h>
@@ -34,11 +35,18 @@ constexpr std::int64_t kBatches = 6, kEpochs = 2, kEvery = 4;
 enum class Where { nowhere, input, loss, gradient };
 using Files = std::map<std::string, Bytes>;
 
+// Old checkpoints may be removed meanwhile, behind the save of a new one.
 Files files_of(const fs::path& folder) {
   Files files;
   if (!fs::exists(folder)) return files;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
-    files[entry.path().filename()] = read_file(entry.path(), 1 << 24);
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    try {
+      files[entry.path().filename()] = read_file(entry.path(), 1 << 24);
+    } catch (const Error&) {
+      files.erase(entry.path().filename());
+      if (fs::exists(entry.path())) throw;
+    }
+  }
   return files;
 }
 
