@@ -16,7 +16,11 @@ float run_multiply_adds(std::int64_t rounds) {
   Vec w = splat(0.5F);
   for (std::int64_t i = 0; i < rounds; ++i) {
     // Opaque to the compiler, which would otherwise hoist or merge the products.
+#if defined(__x86_64__) && !defined(FATWOOD_EMULATE_AVX512)
     asm volatile("" : "+x"(x), "+x"(w));
+#else
+    asm volatile("" : "+m"(x), "+m"(w));
+#endif
     unroll<kPeakChains>([&]<int c>(Index<c>)
                             FATWOOD_INLINE_LAMBDA { sum[c] = multiply_add(x, w, sum[c]); });
   }

@@ -31,7 +31,7 @@
 namespace fatwood::kernels {
 namespace {
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(FATWOOD_EMULATE_AVX512)
 constexpr int kLanes = 16;
 #elif defined(__AVX2__)
 constexpr int kLanes = 8;
@@ -75,9 +75,9 @@ FATWOOD_INLINE void prefetch_to_write(const float* p) {
 FATWOOD_INLINE Vec square_root(Vec v) {
 #if defined(__AVX512F__)
   return _mm512_sqrt_ps(v);
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) && !defined(FATWOOD_EMULATE_AVX512)
   return _mm256_sqrt_ps(v);
-#elif defined(__x86_64__)
+#elif defined(__x86_64__) && !defined(FATWOOD_EMULATE_AVX512)
   return _mm_sqrt_ps(v);
 #else
   for (int i = 0; i < kLanes; ++i) v[i] = __builtin_sqrtf(v[i]);
