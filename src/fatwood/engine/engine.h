@@ -16,6 +16,7 @@ namespace fatwood {
 
 enum class Engine { torch, fused };
 
+/// "torch" or "fused", as engine_named() takes it.
 std::string_view name_of(Engine engine);
 /// "torch" or "fused"; throws Error{usage} for anything else.
 Engine engine_named(std::string_view name);
@@ -27,7 +28,12 @@ kernels::Precision precision_named(std::string_view name, Engine engine);
 /// Installs the engine on every Sequential in the model, now and until the next call. In bf16 the
 /// layers that have kernels for it (kernels::has_bf16_kernels) keep their values and multiply in
 /// it; the others, and those that LibTorch runs, stay f32, and so do parameters and gradients.
-/// `tuning`, if there is one, decides before the built-in table for what it has entries of.
+/// `tuning`, if there is one, decides before the built-in table for what it has entries of. `isa`
+/// must run here (kernels::runs_here), which is not checked.
+///
+/// A backward pass through the kernels throws Error{model} when another forward pass of the same
+/// layers and shapes with gradients has come after its own, when it is the second of its forward
+/// pass, and under create_graph: the values lie in one memory, which the backward pass overwrites.
 void use_engine(torch::nn::Module& model, Engine engine, kernels::Isa isa = kernels::default_isa(),
                 KernelChoice choice = KernelChoice::table,
                 kernels::Precision precision = kernels::Precision::f32, TuningPtr tuning = nullptr);

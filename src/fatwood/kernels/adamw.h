@@ -24,7 +24,8 @@ struct AdamW {
   std::int64_t step = 1;
 };
 
-/// All spans have the same length; a parameter without gradient is left out by its caller.
+/// All spans have the same length, else Error{internal} is thrown; a parameter without gradient is
+/// left out by its caller.
 void adamw(const AdamW& options, std::span<float> param, std::span<const float> grad,
            std::span<float> exp_avg, std::span<float> exp_avg_sq, const ParallelFor& parallel = {},
            Isa isa = default_isa());
@@ -43,7 +44,8 @@ struct Sgd {
   bool first = false;  ///< the buffer holds nothing yet
 };
 
-/// buffer: empty when momentum is 0.
+/// grad, and buffer where momentum is not 0, have param's length, else Error{internal} is thrown.
+/// With momentum 0 buffer is not used and may be empty.
 void sgd(const Sgd& options, std::span<float> param, std::span<const float> grad,
          std::span<float> buffer, const ParallelFor& parallel = {}, Isa isa = default_isa());
 

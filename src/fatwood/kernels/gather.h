@@ -35,13 +35,14 @@ enum class ImageLayout {
   batch_innermost,  ///< (⌈N/L⌉, C, H, W, L), L = lanes_of(isa); lanes past N are zero
 };
 
-/// Floats that gather() writes.
+/// Floats that gather() writes; for batch_innermost lanes past the batch are counted.
 std::int64_t gathered_size(const ByteImages& images, std::int64_t batch, ImageLayout layout,
                            Isa isa = default_isa());
 
 /// out[i] = scaled image indices[i]. `scaling` holds one entry, or one for each channel.
 /// out: gathered_size() floats, aligned to 64 bytes for batch_innermost.
-/// Throws Error{data} for an index outside [0, count).
+/// Throws Error{data}, and writes nothing, for an index outside [0, count) and for a number of
+/// scalings that is neither 1 nor that of the channels.
 void gather(const ByteImages& images, std::span<const std::int64_t> indices,
             std::span<const ByteScaling> scaling, ImageLayout layout, float* out,
             const ParallelFor& parallel = {}, Isa isa = default_isa());

@@ -14,6 +14,7 @@ enum class Isa { portable, avx2, avx512, avx512_bf16 };
 /// statistics and the gradients of parameters are f32 either way.
 enum class Precision { f32, bf16 };
 
+/// "f32" or "bf16".
 constexpr std::string_view name_of(Precision precision) {
   return precision == Precision::bf16 ? "bf16" : "f32";
 }
@@ -28,10 +29,14 @@ struct IsaInfo {
 /// All instruction sets that this program has kernels for, from the slowest to the fastest.
 std::span<const IsaInfo> isas();
 
+/// Throws Error{internal} where no kernels were built: off x86-64 for all but portable. name_of()
+/// and lanes_of() likewise.
 const IsaInfo& info(Isa isa);
+/// As choose_isa() takes it: "avx2".
 inline std::string_view name_of(Isa isa) {
   return info(isa).name;
 }
+/// Floats per vector: 4, 8 or 16.
 inline int lanes_of(Isa isa) {
   return info(isa).lanes;
 }

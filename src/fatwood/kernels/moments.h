@@ -19,6 +19,7 @@ struct Moments {
 
   /// Unbiased: NaN for fewer than two values, as torch.std.
   double std() const;
+  /// NaN for no value.
   double biased_variance() const { return m2 / static_cast<double>(count); }
 
   /// Merges two disjoint sets of values.  Source: Chan, Golub, LeVeque, "Updating formulae and a
@@ -26,6 +27,7 @@ struct Moments {
   void add(const PartialMoments& other);
 };
 
+/// Of all values of x; count 0, mean 0 and m2 0 for none.
 Moments moments(std::span<const float> x, const ParallelFor& parallel = {},
                 Isa isa = default_isa());
 
@@ -34,11 +36,13 @@ inline constexpr int kHistogramBins = 40;
 inline constexpr float kHistogramTop = 10.0F;
 
 /// Writes to counts exactly what torch.histc(x.abs(), counts.size(), 0, top) returns: larger values
-/// and NaN are dropped, `top` itself falls into the last bin. At most 1024 bins.
+/// and NaN are dropped, `top` itself falls into the last bin. Throws Error{internal} for more than
+/// 1024 bins.
 void absolute_histogram(std::span<const float> x, float top, std::span<std::int64_t> counts,
                         const ParallelFor& parallel = {}, Isa isa = default_isa());
 
-/// Both, reading x from memory once. counts: kHistogramBins of them.
+/// Both, reading x from memory once, the histogram over [0, kHistogramTop]. counts: kHistogramBins
+/// of them; throws Error{internal} for more than 1024.
 Moments moments_and_histogram(std::span<const float> x, std::span<std::int64_t> counts,
                               const ParallelFor& parallel = {}, Isa isa = default_isa());
 

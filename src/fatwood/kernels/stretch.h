@@ -14,7 +14,8 @@
 //  pass.
 //  4. Lanes of absent images (a short last group) may hold anything in values and hold zero in
 //     gradients; statistics leave them out.
-//  5. Nothing is allocated after construction.
+//  5. The two passes allocate nothing: their memory is there after construction, outputs and
+//     gradients lie in the caller's. describe() and histogram() do allocate.
 #pragma once
 
 #include <cstdint>
