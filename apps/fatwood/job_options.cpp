@@ -1,6 +1,11 @@
 #include "job_options.h"
 
+#include <cstdlib>
+#include <string>
+
 #include <CLI/CLI.hpp>
+
+#include <fatwood/kernels/isa.h>
 
 namespace fatwood::cli {
 
@@ -51,6 +56,22 @@ void add_data_options(CLI::App& command, TrainRunOptions& o) {
       ->group(data);
 }
 
+CLI::Option* add_isa_option(CLI::App& command) {
+  std::string names;
+  for (const kernels::IsaInfo& isa : kernels::isas()) {
+    names += (names.empty() ? "" : ", ") + std::string(isa.name);
+  }
+  return command.add_option_function<std::string>(
+      "--isa",
+      [](const std::string& name) {
+        kernels::choose_isa(name);
+        // What default_isa() reads, here and in processes that the command starts.
+        setenv("FATWOOD_ISA", name.c_str(), 1);
+      },
+      "Instruction set of the kernels: " + names +
+          "; default: $FATWOOD_ISA, else the last of them that runs here");
+}
+
 void add_machine_options(CLI::App& command, TrainRunOptions& o) {
   const char* machine = "Machine";
   command
@@ -65,6 +86,7 @@ void add_machine_options(CLI::App& command, TrainRunOptions& o) {
                   "fused)")
       ->capture_default_str()
       ->group(machine);
+  add_isa_option(command)->group(machine);
   command
       .add_option("--tuning", o.tuning,
                   "Table of `fatwood tune` that chooses kernels or LibTorch, or none; default: "

@@ -5,7 +5,8 @@
 
 namespace CLI {
 class App;
-}
+class Option;
+}  // namespace CLI
 
 namespace fatwood::cli {
 
@@ -16,6 +17,10 @@ void add_step_options(CLI::App& command, TrainRunOptions& options, const char* g
 
 void add_data_options(CLI::App& command, TrainRunOptions& options);
 void add_machine_options(CLI::App& command, TrainRunOptions& options);
+
+/// `--isa NAME`, for the whole process from when it is parsed on. A name that does not exist or
+/// does not run here ends the parsing with Error{usage}.
+CLI::Option* add_isa_option(CLI::App& command);
 
 /// `--config FILE`, for --help: main has made it into arguments before they are parsed
 /// (config_file.h).

@@ -16,9 +16,13 @@
 namespace fatwood::cli {
 
 std::string version_text() {
+  std::string here;
+  for (const kernels::IsaInfo& isa : kernels::isas()) {
+    if (kernels::runs_here(isa.isa)) here += (here.empty() ? "" : ", ") + std::string(isa.name);
+  }
   return std::string("fatwood ") + kVersion + "\nLibTorch " + TORCH_VERSION +
          (torch::cuda::is_available() ? ", CUDA" : "") + "\ninstruction set " +
-         std::string(kernels::name_of(kernels::default_isa())) + "\nthreads " +
+         std::string(kernels::name_of(kernels::default_isa())) + " (here: " + here + ")\nthreads " +
          std::to_string(at::get_num_threads());
 }
 

@@ -13,6 +13,7 @@
 
 #include "commands.h"
 #include "input_shape.h"
+#include "job_options.h"
 
 namespace fatwood::cli {
 namespace {
@@ -97,6 +98,7 @@ void add_summary(CLI::App& app, Action& action) {
       ->capture_default_str()
       ->needs(plan);
   command->add_option("--tuning", o.tuning, "With --plan: as train's")->needs(plan);
+  add_isa_option(*command)->needs(plan);
   command->callback([options, &action] { action = [options] { return run(*options); }; });
 }
 

@@ -93,6 +93,7 @@ void add_tune(CLI::App& app, Action& action) {
   command->add_option("--threads", o.threads, "0: as many as LibTorch takes")
       ->capture_default_str();
   command->add_option("--amp", o.amp, "none or bf16, as train's")->capture_default_str();
+  add_isa_option(*command);
   command->add_option("--seconds", o.seconds, "For each layer; five turns of each way at least")
       ->capture_default_str();
   command->add_option("-o,--output", o.output,
