@@ -19,6 +19,7 @@ TUNED = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1
 
 CONTESTANTS = {
     "fused": "fatwood, fused kernels",
+    "fused-direct": "fatwood, fused kernels, no Winograd",
     "fused-bf16": "fatwood, fused kernels, bf16",
     "torch": "fatwood over LibTorch's operators",
     "bare": "LibTorch from C++, channels-last",

@@ -1,7 +1,7 @@
 """Pictures of what the sections measured, beside the tables: NAME → SVG."""
 from svg import PANEL_RADIUS, Panel, Svg, linear_ticks, short
 
-OWN = ("fused", "fused-bf16")
+OWN = ("fused", "fused-direct", "fused-bf16")
 FAMILIES = {"fatwood": ("fused",), "torch.compile": ("compile", "compile-nhwc"), "PyTorch eager": ("eager", "eager-nhwc"),
             "LibTorch from C++": ("bare",)}
 CUT = 1.5  # a bar that is so many times longer than the next ones is cut off

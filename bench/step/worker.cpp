@@ -1,7 +1,7 @@
 // One contestant of bench/run.py: builds a network and trains it on one random batch, a number of
 // steps at each line of its input. LibTorch alone ("bare": plain modules, channels-last, the fused
 // AdamW operator), fatwood over LibTorch's operators ("torch"), fatwood's own kernels ("fused",
-// "fused-bf16").
+// "fused-direct" without Winograd's way, "fused-bf16").
 //
 //     bench_worker CONTESTANT NETWORK BATCH CHANNELS SIZE FEATURES      FEATURES: 8,16,32,64,128
 //
@@ -171,9 +171,11 @@ int run(const std::string& contestant, const std::string& name, std::int64_t bat
     const LayerPtr model = build_model(
         names.at(name),
         {.c_in = channels, .nfs = name == "resnet18" ? std::vector<std::int64_t>{} : features});
-    use_engine(*model, fused ? Engine::fused : engine_named(contestant), kernels::default_isa(),
-               KernelChoice::table,
-               contestant == "fused-bf16" ? kernels::Precision::bf16 : kernels::Precision::f32);
+    use_engine(
+        *model, fused ? Engine::fused : engine_named(contestant), kernels::default_isa(),
+        KernelChoice::table,
+        contestant == "fused-bf16" ? kernels::Precision::bf16 : kernels::Precision::f32, nullptr,
+        contestant == "fused-direct" ? kernels::WinogradUse::off : kernels::WinogradUse::gradients);
     module = model;
     forward = [model, x] { return model->forward(x); };
   }

@@ -7,7 +7,8 @@ namespace fatwood {
 namespace {
 
 // Least occupancy at which the kernels won. Measured with bench_engines on Zen 4, AVX-512, two
-// threads, whole steps of 28×28 images against LibTorch 2.13 channels-last; torch's time over ours:
+// threads, whole steps of 28×28 images against LibTorch 2.13 channels-last; torch's time over ours,
+// by kernels without Winograd's way and prefetching (today's, at batch 512: bench/results/step.md):
 //
 //     occupancy              1/16   1/8    1/4    1/2    3/4     1
 //     deeper_cnn (Conv)      1.24   1.36   1.65   2.13   2.33   2.74

@@ -36,10 +36,10 @@ kernels::Precision precision_named(std::string_view name, Engine engine) {
 }
 
 void use_engine(torch::nn::Module& model, Engine engine, kernels::Isa isa, KernelChoice choice,
-                kernels::Precision precision, TuningPtr tuning) {
+                kernels::Precision precision, TuningPtr tuning, kernels::WinogradUse winograd) {
   const auto install = [&](Sequential& layers) {
     layers.set_runner(engine == Engine::fused
-                          ? std::make_shared<FusedRunner>(isa, choice, precision, tuning)
+                          ? std::make_shared<FusedRunner>(isa, choice, precision, tuning, winograd)
                           : nullptr);
   };
   model.apply([&](torch::nn::Module& module) {

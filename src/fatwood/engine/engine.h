@@ -29,14 +29,16 @@ kernels::Precision precision_named(std::string_view name, Engine engine);
 /// layers that have kernels for it (kernels::has_bf16_kernels) keep their values and multiply in
 /// it; the others, and those that LibTorch runs, stay f32, and so do parameters and gradients.
 /// `tuning`, if there is one, decides before the built-in table for what it has entries of. `isa`
-/// must run here (kernels::runs_here), which is not checked.
+/// must run here (kernels::runs_here), which is not checked. `winograd` says which 3×3 convolutions
+/// may go Winograd's way where that is faster: by default those of gradients.
 ///
 /// A backward pass through the kernels throws Error{model} when another forward pass of the same
 /// layers and shapes with gradients has come after its own, when it is the second of its forward
 /// pass, and under create_graph: the values lie in one memory, which the backward pass overwrites.
 void use_engine(torch::nn::Module& model, Engine engine, kernels::Isa isa = kernels::default_isa(),
                 KernelChoice choice = KernelChoice::table,
-                kernels::Precision precision = kernels::Precision::f32, TuningPtr tuning = nullptr);
+                kernels::Precision precision = kernels::Precision::f32, TuningPtr tuning = nullptr,
+                kernels::WinogradUse winograd = kernels::WinogradUse::gradients);
 
 /// What runs one layer under `Engine::fused`, and why not the kernels where they do not.
 struct PlanRow {

@@ -10,8 +10,8 @@
 namespace fatwood {
 namespace {
 
-// Full and short batches of training and of evaluation, and one to spare.
-constexpr std::size_t kMostPlans = 5;
+// Of one stretch: full and short batches of training and of evaluation, and one to spare.
+constexpr int kMostPlans = 5;
 
 bool takes_fused(const Tensor& x) {
   return x.dim() == 4 && x.numel() > 0 && x.scalar_type() == torch::kFloat && x.device().is_cpu() &&
@@ -67,6 +67,16 @@ Tensor FusedRunner::run(Sequential& layers, const Tensor& input) {
   return x;
 }
 
+void FusedRunner::forget_oldest_plan(std::size_t first) {
+  int plans = 0;
+  for (auto plan = planned_.begin(); plan != planned_.end(); ++plan) {
+    if ((*plan)->key().first == first && ++plans > kMostPlans) {
+      planned_.erase(plan);
+      return;
+    }
+  }
+}
+
 Tensor FusedRunner::run_known(const std::vector<LayerPtr>& layers,
                               std::vector<TranslatedLayer>& translated, std::size_t first,
                               const Tensor& input) {
@@ -81,6 +91,7 @@ Tensor FusedRunner::run_known(const std::vector<LayerPtr>& layers,
   key.input = input.sizes().vec();
   key.threads = torch_threads().threads();
   key.precision = precision_for(translated.front().spec, precision_);
+  key.winograd = winograd_;
   key.differentiable = wants_gradient && torch::GradMode::is_enabled();
   key.input_gradient = key.differentiable && input.requires_grad();
 
@@ -89,7 +100,7 @@ Tensor FusedRunner::run_known(const std::vector<LayerPtr>& layers,
   });
   if (found == planned_.end()) {
     planned_.push_front(std::make_shared<FusedStretch>(key, translated, isa_));
-    if (planned_.size() > kMostPlans) planned_.pop_back();
+    forget_oldest_plan(first);
   } else {
     planned_.splice(planned_.begin(), planned_, found);
   }

@@ -16,13 +16,24 @@ class FusedStretch;
 
 class FusedRunner : public SequenceRunner {
  public:
-  FusedRunner(kernels::Isa isa, KernelChoice choice, kernels::Precision precision, TuningPtr tuning)
-      : isa_(isa), choice_(choice), precision_(precision), tuning_(std::move(tuning)) {}
+  FusedRunner(kernels::Isa isa, KernelChoice choice, kernels::Precision precision, TuningPtr tuning,
+              kernels::WinogradUse winograd)
+      : isa_(isa),
+        choice_(choice),
+        precision_(precision),
+        tuning_(std::move(tuning)),
+        winograd_(winograd) {}
   ~FusedRunner() override;
 
   Tensor run(Sequential& layers, const Tensor& x) override;
 
+  /// How many planned stretches, each with its memory, are kept for the next steps.
+  std::size_t plans() const { return planned_.size(); }
+
  private:
+  /// Drops what was used longest ago of the stretch that begins at layer `first`, if it has too
+  /// many.
+  void forget_oldest_plan(std::size_t first);
   Tensor run_known(const std::vector<LayerPtr>& layers, std::vector<TranslatedLayer>& translated,
                    std::size_t first, const Tensor& x);
 
@@ -30,6 +41,7 @@ class FusedRunner : public SequenceRunner {
   KernelChoice choice_;
   kernels::Precision precision_;
   TuningPtr tuning_;
+  kernels::WinogradUse winograd_;
   /// Planned stretches, the latest used first: full and short batches, training and evaluation.
   std::list<std::shared_ptr<FusedStretch>> planned_;
 };

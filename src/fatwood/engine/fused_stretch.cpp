@@ -15,6 +15,7 @@ kernels::StretchOptions options_of(const StretchKey& key, kernels::Isa isa) {
   options.isa = isa;
   options.input_gradient = key.input_gradient;
   options.precision = key.precision;
+  options.winograd = key.winograd;
   return options;
 }
 

@@ -20,6 +20,7 @@ struct StretchKey {
   std::vector<std::int64_t> input;  ///< (N, C, H, W)
   int threads = 1;
   kernels::Precision precision = kernels::Precision::f32;
+  kernels::WinogradUse winograd = kernels::WinogradUse::gradients;
   bool input_gradient = false;
   bool differentiable =
       false;  ///< kept apart, so that an evaluation leaves a pending backward alone
