@@ -3,6 +3,7 @@ import json
 import subprocess
 
 from contest import PROGRAMS, Contestant, Setting, contest
+from epochs import epochs
 
 NETWORKS = ["conv", "residual", "double"]
 PAGE = (8, 16, 32, 64, 128)
@@ -20,11 +21,13 @@ def step(options, note):
         if network == "resnet18" and "bare" in names:
             names.remove("bare")  # written out for the page's networks alone
         ours = [Contestant("fused")]
+        if not options.quick:
+            ours.append(Contestant("fused-direct"))
         if network != "resnet18":  # whose kernels stay f32
             ours.append(Contestant("fused-bf16"))
         contestants = ours + [Contestant(name, tuned) for tuned in (False, True) for name in names]
         if not options.quick:
-            contestants += [Contestant("torch"), Contestant("compile-nhwc-bf16"), Contestant("compile-nhwc-bf16", tuned=True)]
+            contestants += [Contestant("torch"), Contestant("eager-nhwc-bf16"), Contestant("compile-nhwc-bf16"), Contestant("compile-nhwc-bf16", tuned=True)]
             if network != "resnet18":
                 contestants.append(Contestant("jax"))
         if options.no_bf16:
@@ -158,5 +161,10 @@ def widths(options, note):
     return rows
 
 
-SECTIONS = {"step": step, "kernels": kernels, "threads": threads, "memory": memory, "gather": gather, "evaluation": evaluation, "growth": growth,
-            "widths": widths}
+def whole_epochs(options, note):
+    """Training passes of `fatwood train` beside bare steps, ours and the peers'."""
+    return epochs(chosen(options, NETWORKS), options.threads, options.rounds or 5, note)
+
+
+SECTIONS = {"step": step, "epochs": whole_epochs, "kernels": kernels, "threads": threads, "memory": memory, "gather": gather,
+            "evaluation": evaluation, "growth": growth, "widths": widths}

@@ -1,7 +1,9 @@
 """Markdown tables of what the sections measured."""
+import statistics
 
 TITLES = {
     "step": "A training step beside its peers",
+    "epochs": "A training pass of `fatwood train`",
     "kernels": "Kernels",
     "threads": "Threads",
     "memory": "Peak memory of a training step",
@@ -50,6 +52,18 @@ threads. Winograd's way needs fewer, so it can pass 100 %
             [[row["network"], f"{row['gflop']:.2f}", f"{row['limit_ms']:.2f}", f"{row['median_ms']:.2f}",
               f"{100 * row['limit_ms'] / row['median_ms']:.0f} %", f"{row['min_ms']:.2f}",
               f"{100 * row['limit_ms'] / row['min_ms']:.0f} %"] for row in limits])
+
+
+def epochs_table(rows):
+    peers = list(rows[0]["bare_s"])[1:]
+    return f"""The pass over 60,000 images, with data, rows, progress, default statistics and checkpoints, without evaluation; batch \
+{rows[0]['batch']}, {rows[0]['threads']} threads. The ratio is to as many bare steps of fatwood on one batch, turn by turn. The peers' figures are \
+their bare steps and gathers added up
+
+""" + table(["network", "seconds, median", "bare steps, s", "ratio, median", "lowest", "highest", *(f"{peer}, s" for peer in peers)],
+            [[row["network"], f"{statistics.median(row['train_s']):.2f}", *(f"{statistics.median(times):.2f}" for times in list(row["bare_s"].values())[:1]),
+              f"{statistics.median(row['ratios']):.3f}", f"{min(row['ratios']):.3f}", f"{max(row['ratios']):.3f}",
+              *(f"{statistics.median(row['bare_s'][peer]):.2f}" for peer in peers)] for row in rows])
 
 
 def kernels_table(result):
@@ -121,7 +135,7 @@ torch.compile's warm-up took {min(warm_ups):.0f} to {max(warm_ups):.0f} s a sett
 """ + table(["network", "width", "batch", "fatwood", *titles, "fastest peer", "× fatwood", "95 % lower bound", f"≥ {AT_LEAST}"], lines)
 
 
-TABLES = {"step": step_table, "kernels": kernels_table, "threads": threads_table, "memory": memory_table,
+TABLES = {"step": step_table, "epochs": epochs_table, "kernels": kernels_table, "threads": threads_table, "memory": memory_table,
           "gather": gather_table, "evaluation": evaluation_table, "growth": growth_table, "widths": widths_table}
 
 

@@ -29,7 +29,9 @@ def result():
              for batch in (32, 512) for name, ms in (("fused", 0.2), ("eager-nhwc", 0.4))]
     percent = {"forward": 90.0, "input gradient": 85.0, "weight gradient, channel lanes": 80.0, "weight gradient, image lanes": 70.0, "Winograd forward": None}
     step = [row(page, "fused", 10.0, peak_gflops=236.0), row(page, "eager", 30.0), row(page, "eager", 25.0, tuned=True), row(page, "jax", 900.0)]
-    found = {"step": sections.with_limits(step), "kernels": {"isa": "avx512", "peak_gflops": 118.0, "rows": [{"layer": "1 → 8, 5×5/1, 28×28", "percent_of_peak": percent}]},
+    epochs = [{"network": "conv", "model": "deeper_cnn", "batch": 512, "threads": 2, "train_s": [2.0, 2.2, 2.1], "ratios": [1.05, 1.01, 1.08],
+               "bare_s": {"fatwood, fused kernels": [2.0, 2.0, 1.9], "PyTorch eager": [6.0, 6.2, 6.1]}}]
+    found = {"epochs": epochs, "step": sections.with_limits(step), "kernels": {"isa": "avx512", "peak_gflops": 118.0, "rows": [{"layer": "1 → 8, 5×5/1, 28×28", "percent_of_peak": percent}]},
              "growth": grown, "widths": wide}
     return found | {name + "_machine": MACHINE for name in found}
 
@@ -75,6 +77,10 @@ def test_the_page_shows_limits_bounds_and_pictures(result):
     gflop = result["step"][0]["gflop"]
     assert f"| conv | {gflop:.2f} | {1e3 * gflop / 236:.2f} | 10.25 | {100 * 1e3 * gflop / 236 / 10.25:.0f} % |" in page
     assert "](step-times.svg)" in page
+
+
+def test_the_page_shows_what_an_epoch_takes_over_its_bare_steps(result):
+    assert "| conv | 2.10 | 2.00 | 1.050 | 1.010 | 1.080 | 6.10 |" in tables.page(result, {})
 
 
 def test_a_peer_that_is_faster_by_the_bound_is_marked(result):
