@@ -32,19 +32,14 @@ std::optional<std::string> take_config(std::vector<std::string>& arguments) {
 
 }  // namespace
 
-std::vector<std::string> with_config_file(std::vector<std::string> arguments) {
-  const std::optional<std::string> given = take_config(arguments);
-  if (!given) return arguments;
-  const std::string& path = *given;
+std::string config_file_of(std::vector<std::string> arguments) {
+  return take_config(arguments).value_or("");
+}
+
+std::vector<std::string> arguments_of_config(const std::string& text, const std::string& path) {
   const auto fail = [&path](const std::string& what) {
     throw Error(ErrorKind::usage, "config", path + ": " + what);
   };
-  std::string text;
-  try {
-    text = read_text_file(path, kLargestFile);
-  } catch (const Error& error) {
-    throw Error(ErrorKind::usage, "config", error.what());
-  }
   std::vector<std::string> from_file;
   try {
     std::istringstream stream(text);
@@ -67,6 +62,19 @@ std::vector<std::string> with_config_file(std::vector<std::string> arguments) {
   } catch (const CLI::Error& error) {
     fail(error.what());
   }
+  return from_file;
+}
+
+std::vector<std::string> with_config_file(std::vector<std::string> arguments) {
+  const std::optional<std::string> path = take_config(arguments);
+  if (!path) return arguments;
+  std::string text;
+  try {
+    text = read_text_file(*path, kLargestFile);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::usage, "config", error.what());
+  }
+  const std::vector<std::string> from_file = arguments_of_config(text, *path);
   // Behind the command, which is the first argument.
   const auto behind_command =
       arguments.begin() + std::min<std::ptrdiff_t>(1, std::ssize(arguments));

@@ -26,6 +26,15 @@ int report(std::string_view kind, std::string_view message, int code) {
   return code;
 }
 
+/// Names the file of options, from which the wrong one may have come.
+std::string with_source(const std::string& message, const std::string& config) {
+  if (config.empty() || message.find(config) != std::string::npos) return message;
+  const std::string source = " (options also from " + config + ")";
+  // Three bytes for the ellipsis.
+  const std::size_t room = kLongestMessage - std::min(kLongestMessage, source.size() + 3);
+  return fatwood::one_line(message, room) + source;
+}
+
 int report_no_memory() {
   return report("io", "[memory] not enough; a smaller --batch-size may help",
                 static_cast<int>(fatwood::ErrorKind::io));
@@ -94,8 +103,10 @@ int main(int argc, char** argv) {
   fatwood::cli::add_diff_runs(app, action);
   fatwood::cli::add_verify_resume(app, action);
   fatwood::cli::add_tune(app, action);
+  const std::vector<std::string> given(argv + 1, argv + argc);
+  const std::string config = fatwood::cli::config_file_of(given);
   try {
-    std::vector<std::string> arguments = fatwood::cli::with_config_file({argv + 1, argv + argc});
+    std::vector<std::string> arguments = fatwood::cli::with_config_file(given);
     if (!arguments.empty() && !arguments[0].starts_with('-') && !is_command(app, arguments[0])) {
       throw Error(ErrorKind::usage, "fatwood",
                   "no command \"" + arguments[0] + "\"; fatwood --help lists them");
@@ -106,10 +117,13 @@ int main(int argc, char** argv) {
     return action();
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return report("usage", std::string(error.what()) + " (fatwood --help)",
+    return report("usage", with_source(std::string(error.what()) + " (fatwood --help)", config),
                   static_cast<int>(ErrorKind::usage));
   } catch (const Error& error) {
-    return report(name_of(error.kind()), error.what(), error.exit_code());
+    const bool of_options = error.kind() == ErrorKind::usage || error.kind() == ErrorKind::model;
+    return report(name_of(error.kind()),
+                  of_options ? with_source(error.what(), config) : std::string(error.what()),
+                  error.exit_code());
   } catch (const std::bad_alloc&) {
     return report_no_memory();
   } catch (const std::exception& error) {

@@ -24,8 +24,16 @@ ROWS = [
 ]
 
 
+CONFIGS = [
+    "lr = 0.01\nepochs = 5\n", "# a comment\nmodel = \"residual_cnn\"\nnfs = [8, 16, 32]\n", "no-plot = true\ntensorboard = false\n",
+    "[train]\nlr = 1\n", "lr=\n", "output = 'a b'\r\n; another comment\n", "a.b.c = 1\n[[x]]\ny = \"\"\"z\nz\"\"\"\n", "lr = 'unfinished\n",
+]
+
+
 def seeds():
     random_ = random.Random(1)
+    for text in CONFIGS:
+        yield "fuzz_config", text.encode()
     for i in range(20):
         dimensions = 1 + i % 4
         yield "fuzz_idx", bytes([dimensions - 1]) + malformed.idx_file(random_, dimensions)
