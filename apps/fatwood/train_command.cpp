@@ -69,8 +69,9 @@ int run(const TrainRunOptions& given, const Shown& shown, const Asked& asked) {
     if (result.checkpoint.empty()) {
       console->say("no checkpoint was saved");
     } else {
-      console->say("saved " + result.checkpoint.string() +
-                   "\nresume with: fatwood train --resume " + result.folder.string());
+      console->say((result.last_saved ? "saved " : "this step could not be saved; the newest is ") +
+                   result.checkpoint.string() + "\nresume with: fatwood train --resume " +
+                   result.folder.string());
     }
     return 128 + signals.received();
   }

@@ -2,7 +2,7 @@
 
 Real training runs here are on a small data set in FashionMNIST's format, made by `tiny_mnist`.
 """
-import gzip, json, os, signal, struct, subprocess, time
+import gzip, json, os, re, signal, struct, subprocess, time
 
 import pytest
 
@@ -43,6 +43,30 @@ def test_summary_plan_says_what_runs_each_layer_and_why():
     assert "conv by its middle tap 512 → 512" in rows[8][3]
     alone = fatwood("summary", "--model", "residual_cnn", "--plan", "--batch-size", 1).stdout
     assert "| LibTorch | LibTorch is faster: a batch of 1 fills" in alone
+
+
+def test_an_instruction_set_is_chosen_by_name(tiny_mnist, tmp_path):
+    chosen = fatwood("--version").stdout.splitlines()[2]
+    here = re.fullmatch(r"instruction set (\w+) \(here: ([\w, ]+)\)", chosen)
+    assert here[2].split(", ")[0] == "portable" and here[1] == here[2].split(", ")[-1]
+    plan = fatwood("summary", "--plan", "--isa", "portable", env={**os.environ, "FATWOOD_ISA": here[1]}).stdout
+    assert plan.count("kernels, portable") == 6
+    run = tmp_path / "run"
+    assert fatwood("train", "--model", "cnn", "--epochs", 1, "--batch-size", 32, "--data", tiny_mnist, "--output", run, "--isa", "portable").returncode == 0
+    assert json.loads((run / "args.json").read_text())["machine"]["isa"] == "portable"
+    refused(fatwood("train", "--isa", "mmx"), 2, "--isa", '"mmx"', "portable, avx2")
+    newest = max((run / "checkpoints").iterdir())
+    other = fatwood("train", "--resume", newest, "--isa", here[1])
+    assert other.returncode == 0, other.stderr
+    assert here[1] == "portable" or f"NOT EXACT: the resumed run will differ from an uninterrupted one: isa {here[1]}, the checkpoint was made with portable" in other.stderr
+
+
+def test_a_path_that_the_record_cannot_hold_is_refused_before_anything_is_made(tmp_path):
+    run = tmp_path / "run"
+    for option in ("--data", "--initial-checkpoint", "--tuning"):
+        result = subprocess.run([PROGRAM, "train", option, b"da\xffta", "--output", run], cwd=tmp_path, capture_output=True, text=True, timeout=WAIT_SECONDS)
+        refused(result, 2, option, "UTF-8", r"da\xffta")
+        assert not run.exists()
 
 
 def test_summary_plan_says_what_runs_in_bf16_and_what_stays_f32():

@@ -58,7 +58,7 @@ def test_a_killed_run_goes_on_to_the_same_files(name, data, tmp_path):
     whole = tmp_path / "whole"
     assert fatwood("train", *args, "--output", whole).returncode == 0
     total = sum(row["type"] == "batch" for row in rows_of(whole))
-    draw = random.Random(name)
+    draw, killed = random.Random(name), 0
     for number in range(3):
         run = tmp_path / f"run{number}"
         process = start(*args, "--output", run)
@@ -68,12 +68,15 @@ def test_a_killed_run_goes_on_to_the_same_files(name, data, tmp_path):
         if process.returncode == 0:
             same(whole, run)
             continue
+        assert process.returncode == -signal.SIGKILL
+        killed += 1
         committed = newest_step(run)
         resumed = fatwood("train", "--resume", run)
         assert resumed.returncode == 0, resumed.stderr
         assert f"resuming at step {committed}" in resumed.stderr and "NOT EXACT" not in resumed.stderr
         assert restarts(run)[0]["step"] == committed > 0
         same(whole, run)
+    assert killed > 0
 
 
 def test_verify_resume_finds_killed_runs_equal_and_cleans_up(data, tmp_path):
@@ -104,18 +107,35 @@ def test_an_interrupted_run_saves_says_how_to_resume_and_goes_on_exactly(signal_
 
 
 def test_a_second_signal_ends_at_once_and_leaves_no_torn_file(data, tmp_path):
+    """During a step of seconds, which the first signal alone would wait for, and then save."""
     run = tmp_path / "run"
-    process = start(*SMALL, "--epochs", "500", "--data", data, "--output", run)
-    assert wait_for(process, run, 12)
+    args = ["--model", "resnet18", "--engine", "torch", "--threads", 1, "--epochs", 2, "--batch-size", 300, "--opt", "sgd", "--data", data]
+    process = start(*args, "--output", run)
+    assert wait_for(process, run, 1)
+    rows = rows_of(run)
+    step_seconds = next(row["timing"]["elapsed_s"] for row in rows if row["type"] == "batch")
     process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    before = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
-    assert process.returncode in (130, 143)
-    for path in run.glob("checkpoints/step-*.safetensors"):
-        load_file(path)
-        content = path.read_bytes()
-        assert hashlib.sha256(content[:-32]).digest() == content[-32:]
-    assert all(isinstance(row, dict) for row in rows_of(run))
+    _, stderr = process.communicate(timeout=WAIT_SECONDS)
+    assert time.monotonic() - before < step_seconds / 2, f"a step takes {step_seconds} s"
+    assert process.returncode == 143, stderr
+    assert "saved" not in stderr and "resume with" not in stderr and "interrupted" not in stderr, stderr
+    assert [row["type"] for row in rows_of(run) if row["type"] in ("batch", "end")] == ["batch"] and (run / "rows.jsonl").read_bytes().endswith(b"}\n")
+    checkpoints = list(run.glob("checkpoints/*"))
+    assert [path.name for path in checkpoints] == ["step-00000001.safetensors"]
+    load_file(checkpoints[0])
+    content = checkpoints[0].read_bytes()
+    assert hashlib.sha256(content[:-32]).digest() == content[-32:]
+    assert {path.name for path in run.iterdir()} == {"args.json", "checkpoints", "rows.jsonl", "run.lock", "summary.csv", "summary.json"}
+    json.loads((run / "summary.json").read_text())
+    assert json.loads((run / "args.json").read_text())["options"]["model"] == "resnet18"
+    assert (run / "summary.csv").read_text().count("\n") == 2  # the names of its columns, and the first epoch
+    resumed = fatwood("train", "--resume", run)
+    assert resumed.returncode == 0 and "NOT EXACT" not in resumed.stderr, resumed.stderr
+    assert restarts(run)[0]["step"] == 1 and [row["step"] for row in rows_of(run) if row["type"] == "batch"] == [0, 1]
 
 
 def test_python_reads_a_checkpoint(data, tmp_path):

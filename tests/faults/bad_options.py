@@ -12,7 +12,7 @@ INTEGERS = [*COUNTS, "seed", "threads", "patience"]
 NUMBERS = ["lr", "weight-decay", "momentum", "clip-grad", "warmup-epochs", "model-ema-decay",
            "holdout"]
 CHOICES = {"model": ["alexnet", "", "CNN", "residual-cnn", "cnn "], "opt": ["lion", "AdamW", "sgd,"],
-           "sched": ["one_cycle", "linear", "ONECYCLE"], "engine": ["cuda", "Torch", "fast"], "amp": ["bf16", "fp16", "BF16"],
+           "sched": ["one_cycle", "linear", "ONECYCLE"], "engine": ["cuda", "Torch", "fast"], "amp": ["bfloat16", "fp16", "BF16"],
            "device": ["gpu", "cuda:x", "CPU"], "stats": ["some", "Moments", "3"]}
 FLAGS = ["no-shuffle", "no-decay-norms", "deterministic", "overwrite", "tensorboard", "no-plot"]
 OPTIONS = [*INTEGERS, *NUMBERS, *CHOICES, *FLAGS, "nfs", "output", "data"]

@@ -3,6 +3,10 @@
 A file's data are durable since the last fsync of the file, its name since the last fsync of its
 folder, as LevelDB's tests take it; what was done since may be there in part or not at all. A sync
 of a file says nothing about its name, which is harsher than ext4 and what POSIX promises.
+
+After a sync of a file that failed, what was written to it and not synced is gone from the disk though the
+program can still read it: Linux takes the pages for clean, so that no later sync writes them, and only what
+is written again can become durable. Lengths and names are the file system's own; they wait for a later sync.
 """
 
 import os
@@ -17,8 +21,18 @@ class File:
         self.pending.append(change)
         apply(self.now, change)
 
+    def reached(self):
+        """What is durable, and all that is on its way to the disk."""
+        content = bytearray(self.durable)
+        for change in self.pending:
+            apply(content, change)
+        return bytes(content)
+
     def sync(self):
-        self.durable, self.pending = bytes(self.now), []
+        self.durable, self.pending = self.reached(), []
+
+    def sync_failed(self):
+        self.pending = [(offset, data) for offset, data in self.pending if data is None]
 
 
 def apply(content, change):
@@ -109,6 +123,11 @@ class Disk:
         else:
             assert op in ("said", "fault", "sync", "sync_folder"), op
 
+    def sync_failed(self, fault):
+        """`fault` is the record of an fsync that a rule made fail."""
+        if fault.path2 == "sync":
+            self._find(fault.path).sync_failed()
+
     def now(self):
         return self._view(lambda file: bytes(file.now), lambda folder: folder.now)
 
@@ -123,7 +142,7 @@ class Disk:
                               lambda folder: self._some_names(folder, choice))
         names = {"nothing": "durable", "names": "now", "zeros": "now", "data": "durable"}[variant]
         data = {"nothing": lambda file: file.durable, "names": lambda file: file.durable,
-                "zeros": self._zeros, "data": lambda file: bytes(file.now)}[variant]
+                "zeros": self._zeros, "data": File.reached}[variant]
         return self._view(data, lambda folder: getattr(folder, names))
 
     def _view(self, data, names):

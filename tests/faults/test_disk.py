@@ -88,3 +88,35 @@ def test_a_sync_that_is_left_out_makes_nothing_durable(tree):
     tree.do("write", "old", data=b"OLD")
     tree.apply(record("sync", inode=next(iter(tree.files))), without_sync=True)
     assert tree.after_cut("nothing") == {"old": b"old"}
+
+
+def test_what_a_failed_sync_did_not_write_is_gone_until_it_is_written_again(tree):
+    tree.do("create", "new", inode=-1)
+    tree.do("write", "new", inode=-1, data=b"12")
+    tree.do("sync", "new", inode=-1)
+    tree.do("sync_folder")
+    tree.do("write", "new", inode=-1, offset=2, data=b"34")
+    tree.sync_failed(record("fault", f"{tree.root}/new", path2="sync"))
+    for variant in ("nothing", "names", "zeros", "data", 1, 2):
+        assert tree.after_cut(variant)["new"] == b"12"
+    assert tree.now()["new"] == b"1234"
+    tree.do("sync", "new", inode=-1)
+    assert tree.after_cut("nothing")["new"] == b"12"
+    tree.do("write", "new", inode=-1, offset=4, data=b"56")
+    tree.do("sync", "new", inode=-1)
+    assert tree.after_cut("nothing")["new"] == b"12\0\x0056"
+    tree.do("truncate", "new", inode=-1, offset=2)
+    tree.do("write", "new", inode=-1, offset=2, data=b"3456")
+    tree.do("sync", "new", inode=-1)
+    assert tree.after_cut("nothing")["new"] == b"123456"
+
+
+def test_a_failed_sync_keeps_lengths_and_names_for_a_later_one(tree):
+    tree.do("truncate", "old", offset=1)
+    tree.sync_failed(record("fault", f"{tree.root}/old", path2="sync"))
+    tree.do("create", "new", inode=-1)
+    tree.sync_failed(record("fault", tree.root, path2="sync_folder"))
+    assert tree.after_cut("nothing") == {"old": b"old"}
+    tree.do("sync", "old")
+    tree.do("sync_folder")
+    assert tree.after_cut("nothing") == {"old": b"o", "new": b""}

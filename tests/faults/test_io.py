@@ -201,3 +201,36 @@ def test_without_any_one_sync_a_power_cut_spoils_something(whole, tmp_path):
                 if next(spoiled(whole, root, lambda n, _: n == number), None) is None]
     assert needless == []
     assert len({whole[1][number].site[:2] for number in syncs}) >= 5
+
+
+def test_a_failed_sync_takes_nothing_from_what_is_said_later(whole, tmp_path):
+    """Each sync fails once; the driver stops there, or does it again and goes on."""
+    wrong = []
+    for op in ("sync", "sync_folder"):
+        for number in range(1, 1 + sum(record.op == op for record in whole[1])):
+            for more in ([], ["again"]):
+                root, journal = fresh(tmp_path), tmp_path / "journal"
+                journal.unlink(missing_ok=True)
+                before = disk.Disk(root)
+                rule = f"fail:{op}:{number}:{number}:{errno.EIO}"
+                result = injection.run([DRIVER, root / "run", *more], root, rule, journal)
+                said = result.stdout.decode().splitlines()
+                assert (result.returncode, said == SAID) == ((0, True) if more else (5, False)), f"{rule} {more}: {result}"
+                records = injection.read_journal(journal)
+                assert [record.path2 for record in records if record.op == "fault"] == [op]
+                lost = next(spoiled_after_failures(before, records), None)
+                if lost:
+                    wrong.append(f"{rule} {more}: {lost}")
+    assert not wrong, "\n".join(wrong)
+
+
+def spoiled_after_failures(tree, records):
+    said = ""
+    for number, record in enumerate(records):
+        tree.apply(record)
+        if record.op == "fault":
+            tree.sync_failed(record)
+        said += record.data.decode() if record.op == "said" else ""
+        for variant in VARIANTS:
+            if wrong := check(tree.after_cut(variant), said.splitlines()):
+                yield f"cut behind call {number}, {variant}: {wrong}"

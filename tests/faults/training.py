@@ -118,6 +118,10 @@ def restarts(run):
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def events(run):
+    return [row for row in rows(run) if row["type"] == "event"]
+
+
 # ------------------------------------------------------------------------------ from the journal
 
 def committed(records):

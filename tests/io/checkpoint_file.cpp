@@ -12,6 +12,7 @@
 #include <fatwood/io/sha256.h>
 
 #include "support/temporary_folder.h"
+#include "support/thrown.h"
 
 namespace fatwood {
 namespace {
@@ -189,6 +190,42 @@ TEST(CheckpointFile, no_number_that_is_not_finite_is_written) {
     }
     EXPECT_FALSE(std::filesystem::exists(path));
   }
+}
+
+TEST(CheckpointFile, no_8_bit_number_that_is_not_finite_is_written_either) {
+  const TemporaryFolder folder;
+  const auto written = [&](DType dtype, std::uint8_t bits) {
+    const std::vector<TensorView> views{{"model.weight", dtype, {1}, ByteView(&bits, 1)}};
+    return thrown_by([&] {
+      write_checkpoint(folder.path() / "a", views, {{"format", kCheckpointFormat}});
+    });
+  };
+  for (const std::uint8_t bits : {0x7c, 0xfc, 0x7e})  // ±∞ and a NaN
+    EXPECT_THAT(written(DType::f8_e5m2, bits), error_with(ErrorKind::diverged, "not finite"));
+  EXPECT_FALSE(written(DType::f8_e5m2, 0x7b).thrown);
+  EXPECT_THAT(written(DType::f8_e4m3, 0xff), error_with(ErrorKind::diverged, "not finite"));
+  EXPECT_FALSE(written(DType::f8_e4m3, 0x7e).thrown);  // 448, its largest
+}
+
+TEST(CheckpointFile, what_no_reader_would_take_is_refused_and_the_older_file_stays) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "a";
+  Sample sample;
+  const Bytes before = sample.written(path);
+  const auto refused = [&](const nlohmann::json& state, const std::string& words) {
+    Sample other;
+    other.about["callbacks"] = state;
+    EXPECT_THAT(thrown_by([&] { write_checkpoint(path, other.views(), other.about); }),
+                error_with(ErrorKind::data, words));
+    EXPECT_EQ(read_file(path, kLimit), before);
+  };
+  refused(std::string(4 << 20, 'x'), "bytes, wanted at most");
+  nlohmann::json deep = 1;
+  for (int i = 0; i < 70; ++i) deep = nlohmann::json::array({deep});
+  refused(deep, "nested too deeply");
+  sample.about["callbacks"] = std::string(1'000'000, '"');  // four bytes each in the file
+  write_checkpoint(path, sample.views(), sample.about);
+  EXPECT_EQ(read_checkpoint(path).about, sample.about);
 }
 
 TEST(CheckpointFile, a_folder_lists_its_checkpoints_newest_first) {

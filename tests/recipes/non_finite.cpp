@@ -231,6 +231,44 @@ TEST_P(NonFinite, rewinds_to_the_last_save_at_half_the_rate_and_recovers) {
     EXPECT_TRUE(tensor_of(tensor).isfinite().all().item<bool>()) << tensor.name;
 }
 
+// Ends the run behind a step, as Ctrl-C would, once.
+struct StopBehind : Callback {
+  explicit StopBehind(std::int64_t at) : step(at) {}
+  std::string name() const override { return "stop_behind"; }
+  Stage stage() const override { return Stage::control; }
+  void after_batch(Run& run) override {
+    if (!run.training() || run.step != step) return;
+    step = -1;
+    run.cancel(Scope::fit, "enough", "interrupted");
+  }
+  std::int64_t step;
+};
+
+// Stopped where a save was due: one more checkpoint would be one more to go back to. Twice to a
+// checkpoint; the second counts on from the first, and so the eight are eight of the run.
+TEST_P(NonFinite, a_run_that_was_stopped_between_two_rewinds_ends_as_one_that_was_not) {
+  if (GetParam().step != 7) GTEST_SKIP() << "once for each kind and engine is enough";
+  const auto trained = [&](const fs::path& path, std::int64_t stop) {
+    TrainRunOptions options = options_for(path, GetParam().engine, "rewind");
+    const Callbacks callbacks{std::make_shared<Spoil>(path / "checkpoints", GetParam().where, 5),
+                              std::make_shared<Spoil>(path / "checkpoints", GetParam().where, 10),
+                              std::make_shared<StopBehind>(stop)};
+    FitResult fit = train_run(options, {.callbacks = callbacks}).fit;
+    if (stop < 0) return fit;
+    EXPECT_EQ(fit.status, "interrupted");
+    options.resume = true;
+    return train_run(options, {.callbacks = callbacks}).fit;
+  };
+  EXPECT_TRUE(trained(folder_ / "whole", -1).completed());
+  EXPECT_TRUE(trained(folder_ / "stopped", 7).completed());
+  for (const RunDifference& difference : compare_runs(folder_ / "whole", folder_ / "stopped"))
+    ADD_FAILURE() << difference.file << " " << difference.where << ": " << difference.what;
+  const RunRecord run = read_run(folder_ / "stopped");
+  ASSERT_THAT(run.events, SizeIs(2));
+  EXPECT_THAT(run.events[0].reason, HasSubstr("learning rate halved to 0.005 (rewind 1)"));
+  EXPECT_THAT(run.events[1].reason, HasSubstr("learning rate halved to 0.0025 (rewind 2)"));
+}
+
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const auto& [where, place] :

@@ -73,6 +73,7 @@ TEST(Checkpointing, keeps_the_newest_and_the_best) {
   EXPECT_THAT(steps_in(folder / "checkpoints"), ElementsAre(20, 16, 8));
   EXPECT_EQ(saving->cost().saved, 5);
   EXPECT_EQ(saving->newest(), folder / "checkpoints" / checkpoint_name(20));
+  EXPECT_TRUE(saving->last_saved());
   const CheckpointFile last = read_checkpoint(saving->newest());
   EXPECT_EQ(last.about["callbacks"]["checkpointing"]["best"]["step"], 8);
   EXPECT_EQ(last.about["callbacks"]["checkpointing"]["best"]["value"], 1);
@@ -89,6 +90,34 @@ TEST(Checkpointing, saves_by_steps_and_at_the_end_whatever_the_disk_does) {
   EXPECT_GE(saving->cost().saved, 2);
   EXPECT_EQ(read_checkpoint(folder / "c" / checkpoint_name(8)).about["position"],
             (nlohmann::json{{"epoch", 2}, {"pass", "train"}, {"batch", 0}}));
+}
+
+TEST(Checkpointing, saves_when_the_last_save_is_long_enough_ago) {
+  const TemporaryFolder folder;
+  const auto saved = [&](double minutes) {
+    const auto saving = std::make_shared<Checkpointing>(CheckpointingOptions{
+        .folder = folder / std::to_string(minutes), .minutes = minutes, .epochs = false});
+    const auto slow = std::make_shared<Patient>(
+        [](fatwood::Run&) { std::this_thread::sleep_for(std::chrono::milliseconds(20)); });
+    tiny_learner({saving, slow}).fit(2);
+    return saving->cost().saved;
+  };
+  EXPECT_EQ(saved(60), 1);           // the end alone
+  EXPECT_GE(saved(1e-3 / 60.0), 3);  // a millisecond is over at every batch
+}
+
+TEST(Checkpointing, keeps_as_many_as_asked) {
+  const TemporaryFolder folder;
+  const auto saving = std::make_shared<Checkpointing>(CheckpointingOptions{
+      .folder = folder / "c", .steps = 1, .minutes = 0, .keep = 4, .best = ""});
+  const auto patient = std::make_shared<Patient>([&](fatwood::Run& run) {
+    for (int i = 0; i < 2000 && run.training() && run.step > 0 &&
+                    !std::filesystem::exists(folder / "c" / checkpoint_name(run.step));
+         ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  });
+  tiny_learner({saving, patient}).fit(2);
+  EXPECT_THAT(steps_in(folder / "c"), ElementsAre(8, 7, 6, 5));
 }
 
 TEST(CheckpointWriter, writes_in_the_order_of_handing_over_two_states_of_one_step_too) {
@@ -176,6 +205,7 @@ TEST(Checkpointing, a_failed_save_is_told_and_the_fit_goes_on) {
   EXPECT_THAT(events->events.back().reason, HasSubstr((folder / "checkpoints").string()));
   EXPECT_EQ(saving->cost().saved, 0);
   EXPECT_TRUE(saving->newest().empty());
+  EXPECT_FALSE(saving->last_saved());
 }
 
 TEST(Checkpointing, no_checkpoint_holds_a_number_that_is_not_finite) {

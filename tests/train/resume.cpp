@@ -15,6 +15,7 @@
 #include <fatwood/train/weights.h>
 
 #include "support/temporary_folder.h"
+#include "support/thrown.h"
 #include "train/tiny.h"
 
 namespace fatwood {
@@ -131,6 +132,25 @@ TEST(Resume, passes_over_a_checkpoint_that_counts_rows_that_are_not_there) {
   EXPECT_EQ(found.path, listed[1].path);
   ASSERT_THAT(found.passed_over, SizeIs(1));
   EXPECT_THAT(found.passed_over[0].second, HasSubstr("of rows, rows.jsonl has"));
+}
+
+TEST(Resume, from_a_named_checkpoint_that_the_rows_do_not_fit_is_refused_and_changes_nothing) {
+  const TemporaryFolder folder;
+  const fs::path run = folder / "run";
+  train(run, 9, false);
+  const auto listed = list_checkpoints(run / "checkpoints");
+  const auto counts =
+      read_checkpoint(listed.back().path).about["timing"]["rows_bytes"].get<std::uint64_t>();
+  const std::string rows = read_text_file(run / "rows.jsonl", 1 << 20);
+  for (const std::string& wrong : {rows.substr(0, counts - 1), "x" + rows}) {
+    write_file(run / "rows.jsonl", wrong);
+    EXPECT_THAT(thrown_by([&] { train(run, -1, true, {.checkpoint = listed.back().path}); }),
+                error_with(ErrorKind::data, "rows.jsonl"));
+    EXPECT_EQ(read_text_file(run / "rows.jsonl", 1 << 20), wrong);
+    EXPECT_TRUE(fs::exists(run / "model.safetensors"));
+    for (const ListedCheckpoint& each : listed) EXPECT_TRUE(fs::exists(each.path));
+    EXPECT_THAT(restarts(run), IsEmpty());
+  }
 }
 
 TEST(Resume, from_an_older_checkpoint_sets_later_ones_aside) {

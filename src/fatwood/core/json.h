@@ -29,6 +29,13 @@ Json parse_json(std::string_view text, const typename Json::parser_callback_t& w
   return Json::parse(std::string(text.substr(0, refused)) + '\1', watch);
 }
 
+/// `value` as text, on one line or indented. Bytes that are no UTF-8, as paths may hold, become
+/// U+FFFD where the library's own dump() would throw.
+template <typename Json>
+std::string json_text(const Json& value, int indent = -1) {
+  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 [[noreturn]] void refuse_integer(std::string_view operation, const std::string& found);
 
 /// The integer that `value` is. The library's own conversion takes true for 1, 1.5 too, and cuts
@@ -44,7 +51,7 @@ Integer integer_of(const Json& value, std::string_view operation) {
     const auto number = value.template get<std::int64_t>();
     if (std::in_range<Integer>(number)) return static_cast<Integer>(number);
   }
-  refuse_integer(operation, value.dump(-1, ' ', false, Json::error_handler_t::replace));
+  refuse_integer(operation, json_text(value));
 }
 
 }  // namespace fatwood

@@ -140,18 +140,17 @@ std::string to_json_line(const RunRow& row) {
                        {"unit", metric.unit},
                        {"higher_is_better", metric.higher_is_better}});
   }
-  return Json{{"type", "run"},
-              {"format", kRunFormat},
-              {"fatwood", kVersion},
-              {"model", row.model},
-              {"epochs", row.epochs},
-              {"batches", row.batches},
-              {"eval_batches", row.eval_batches},
-              {"batch_size", row.batch_size},
-              {"seed", row.seed},
-              {"layers", std::move(layers)},
-              {"metrics", std::move(metrics)}}
-      .dump();
+  return json_text(Json{{"type", "run"},
+                        {"format", kRunFormat},
+                        {"fatwood", kVersion},
+                        {"model", row.model},
+                        {"epochs", row.epochs},
+                        {"batches", row.batches},
+                        {"eval_batches", row.eval_batches},
+                        {"batch_size", row.batch_size},
+                        {"seed", row.seed},
+                        {"layers", std::move(layers)},
+                        {"metrics", std::move(metrics)}});
 }
 
 std::string to_json_line(const BatchRow& row) {
@@ -165,42 +164,41 @@ std::string to_json_line(const BatchRow& row) {
             {"momentum", number(row.momentum)},
             {"timing", {{"elapsed_s", row.elapsed_s}}}};
   if (row.mode == Mode::evaluation) json["mode"] = name_of(row.mode);
-  return json.dump();
+  return json_text(json);
 }
 
 std::string to_json_line(const StatsRow& row) {
   Json json{{"type", "stats"},           {"step", row.step},          {"epoch", row.epoch},
             {"mode", name_of(row.mode)}, {"mean", numbers(row.mean)}, {"std", numbers(row.std)}};
   if (!row.hist.empty()) json["hist"] = row.hist;
-  return json.dump();
+  return json_text(json);
 }
 
 std::string to_json_line(const EpochRow& row) {
   Json metrics = Json::object();
   for (const auto& [name, value] : row.metrics) metrics[name] = number(value);
-  return Json{{"type", "epoch"},
-              {"epoch", row.epoch},
-              {"mode", name_of(row.mode)},
-              {"step", row.step},
-              {"size", row.size},
-              {"metrics", std::move(metrics)},
-              {"lr", number(row.lr)},
-              {"timing", {{"duration_s", row.duration_s}, {"elapsed_s", row.elapsed_s}}}}
-      .dump();
+  return json_text(
+      Json{{"type", "epoch"},
+           {"epoch", row.epoch},
+           {"mode", name_of(row.mode)},
+           {"step", row.step},
+           {"size", row.size},
+           {"metrics", std::move(metrics)},
+           {"lr", number(row.lr)},
+           {"timing", {{"duration_s", row.duration_s}, {"elapsed_s", row.elapsed_s}}}});
 }
 
 std::string to_json_line(const EventRow& row) {
-  return Json{{"type", "event"}, {"step", row.step}, {"what", row.what}, {"reason", row.reason}}
-      .dump();
+  return json_text(
+      Json{{"type", "event"}, {"step", row.step}, {"what", row.what}, {"reason", row.reason}});
 }
 
 std::string to_json_line(const EndRow& row) {
-  return Json{{"type", "end"},
-              {"status", row.status},
-              {"reason", row.reason},
-              {"step", row.step},
-              {"timing", {{"elapsed_s", row.elapsed_s}}}}
-      .dump();
+  return json_text(Json{{"type", "end"},
+                        {"status", row.status},
+                        {"reason", row.reason},
+                        {"step", row.step},
+                        {"timing", {{"elapsed_s", row.elapsed_s}}}});
 }
 
 void read_json_line(const std::string& line, RowSink& sink) {

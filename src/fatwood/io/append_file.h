@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -20,20 +21,27 @@ class AppendFile {
   /// that was written is taken back, so that the file still ends in a whole line.
   void append_line(std::string_view line);
 
-  /// All lines so far survive a power failure once this returns. Throws Error{io}.
+  /// All lines so far survive a power failure once this returns. May be called from another thread
+  /// than lines come from. Throws Error{io}; after that the kernel may have dropped the lines that
+  /// were not yet durable and say success when asked again, so the next call writes them anew.
   void sync();
 
   /// Bytes in the file: where the next line starts.
-  std::uint64_t length() const noexcept { return length_; }
+  std::uint64_t length() const;
 
   /// Cuts the file back to `length` bytes, durably. Throws Error{data} when it is shorter than
   /// that.
   void truncate_to(std::uint64_t length);
 
  private:
+  void write_again() const;
+
   Descriptor file_;
+  std::mutex sync_mutex_;     // held while the disk works
+  mutable std::mutex mutex_;  // of what follows
   std::uint64_t length_ = 0;
-  std::string buffer_;  // reused between lines
+  std::string unsynced_;  // the end of the file: lines that may not be durable yet
+  bool sync_failed_ = false;
 };
 
 }  // namespace fatwood

@@ -21,7 +21,7 @@ constexpr std::string_view kSuffix = ".safetensors";
 constexpr int kDigits = 8;
 constexpr const char* kAbout = "fatwood.checkpoint";
 constexpr const char* kDigest = "digest";
-constexpr std::uint64_t kMaxBytes = std::uint64_t{64} << 30;
+constexpr std::uint64_t kMaxBytes = SafetensorsLimits{}.file_bytes;
 
 using Digest = Sha256::Digest;
 
@@ -51,6 +51,10 @@ bool all_finite(const TensorView& tensor) {
       return all_finite<std::uint16_t>(tensor.data, 0x7c00);
     case DType::bf16:
       return all_finite<std::uint16_t>(tensor.data, 0x7f80);
+    case DType::f8_e5m2:
+      return all_finite<std::uint8_t>(tensor.data, 0x7c);
+    case DType::f8_e4m3:  // no infinities, and NaN alone has all bits set
+      return all_finite<std::uint8_t>(tensor.data, 0x7f);
     default:
       return true;
   }
@@ -70,6 +74,26 @@ Digest checked_digest(const std::string& path, ByteView file) {
   return stored;
 }
 
+// What a checkpoint says of itself as text, refused where readers would refuse it: before anything
+// is written, so that no good checkpoint makes room for one that nobody reads.
+std::string checked_text(const nlohmann::json& about, const fs::path& path) {
+  const auto refuse = [&path](const std::string& found, const std::string& wanted) {
+    throw Error(ErrorKind::data, "write_checkpoint",
+                path.string() + ": what it says of itself " + found + ", wanted " + wanted);
+  };
+  std::string text = json_text(about);
+  constexpr std::size_t kMost = SafetensorsLimits{}.token_bytes / 2;  // in the file, quotes are two
+  if (text.size() > kMost)
+    refuse("has " + counted(text.size(), "byte"), "at most " + std::to_string(kMost));
+  try {
+    parse_json(text);
+  } catch (const nlohmann::json::exception&) {
+    refuse("is nested too deeply or holds a zero byte",
+           "at most " + std::to_string(kDeepestJson) + " levels");
+  }
+  return text;
+}
+
 }  // namespace
 
 void write_checkpoint(const fs::path& path, std::span<const TensorView> tensors,
@@ -80,13 +104,14 @@ void write_checkpoint(const fs::path& path, std::span<const TensorView> tensors,
                   path.string() + ": " + tensor.name + " holds a number that is not finite");
     }
   }
+  const std::string text = checked_text(about, path);
   Digest digest{};
   std::vector<TensorView> all(tensors.begin(), tensors.end());
   // The last of the tensors of one byte an element: its data end the file.
   all.push_back({kDigest, DType::u8, {static_cast<std::int64_t>(digest.size())}, digest});
   AtomicFile output(path);
   Sha256 sha;
-  encode_safetensors(path.string(), all, {{kAbout, about.dump()}}, [&](ByteView bytes) {
+  encode_safetensors(path.string(), all, {{kAbout, text}}, [&](ByteView bytes) {
     if (bytes.data() == digest.data()) {
       digest = sha.finish();
     } else {
@@ -95,13 +120,18 @@ void write_checkpoint(const fs::path& path, std::span<const TensorView> tensors,
     output.write(bytes);
   });
   output.commit();
+  std::string why = "another checkpoint";
   try {
-    if (checked_digest(path.string(), read_file(path, kMaxBytes)) == digest) return;
+    Bytes bytes = read_file(path, kMaxBytes);
+    const bool same = checked_digest(path.string(), bytes) == digest;
+    Safetensors::parse(std::move(bytes), path.string());  // as readers will
+    if (same) return;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::data) throw;
+    why = error.what();
   }
   throw Error(ErrorKind::io, "write_checkpoint",
-              path.string() + ": what was read back is not what was written");
+              path.string() + ": what was read back is not what was written: " + why);
 }
 
 CheckpointFile read_checkpoint(const fs::path& path) {
@@ -141,15 +171,21 @@ std::string checkpoint_name(std::int64_t step) {
 std::vector<ListedCheckpoint> list_checkpoints(const fs::path& folder) {
   std::vector<ListedCheckpoint> found;
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
+  const auto check = [&] {
+    // To take a folder that cannot be read for an empty one would be to begin a run again.
+    if (error && error != std::errc::no_such_file_or_directory)
+      throw_io_error("list_checkpoints", folder, "readdir", error.value());
+  };
+  fs::directory_iterator at(folder, error);
+  for (check(); !error && at != fs::directory_iterator(); at.increment(error), check()) {
+    const std::string name = at->path().filename().string();
     if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) continue;
     const char* begin = name.data() + kPrefix.size();
     const char* end = name.data() + name.size() - kSuffix.size();
     std::int64_t step = -1;
     const auto result = std::from_chars(begin, end, step);
     if (result.ec == std::errc() && result.ptr == end && step >= 0)
-      found.push_back({entry.path(), step});
+      found.push_back({at->path(), step});
   }
   std::sort(found.begin(), found.end(),
             [](const ListedCheckpoint& a, const ListedCheckpoint& b) { return a.step > b.step; });

@@ -97,6 +97,10 @@ void Descriptor::truncate(std::uint64_t length) const {
   }
 }
 
+void Descriptor::seek(std::uint64_t offset) const {
+  if (::lseek(fd_, static_cast<off_t>(offset), SEEK_SET) == -1) fail("lseek");
+}
+
 void Descriptor::close() {
   // After EINTR the descriptor is gone on Linux: closing again could close someone else's.
   if (::close(std::exchange(fd_, -1)) == -1 && errno != EINTR) fail("close");

@@ -40,6 +40,8 @@ class Descriptor {
   /// fsync(2). A failure is final: the kernel may have dropped the data, so it is never repeated.
   void sync() const;
   void truncate(std::uint64_t length) const;
+  /// Where the next read or write begins, from the start of the file.
+  void seek(std::uint64_t offset) const;
   /// close(2), reporting what a delayed write still had to say. The destructor closes silently.
   void close();
 

@@ -99,8 +99,14 @@ void sync_folder(const fs::path& folder) {
 
 void create_folders(const fs::path& folder) {
   std::error_code error;
-  if (folder.empty() || fs::is_directory(folder, error)) return;
+  if (folder.empty()) return;
   const fs::path parent = folder_of(folder.has_filename() ? folder : folder.parent_path());
+  if (fs::is_directory(folder, error)) {
+    // Whoever made it may have failed to sync its name, or been killed before. A parent that we may
+    // not read was not ours to make it in.
+    if (::access(parent.c_str(), R_OK) == 0) sync_folder(parent);
+    return;
+  }
   create_folders(parent);
   if (!fs::create_directory(folder, error) && error) {
     throw_io_error("create_folders", folder, "mkdir", error.value());

@@ -56,7 +56,7 @@ class AtomicFile {
 void sync_folder(const std::filesystem::path& folder);
 
 /// Makes `folder` and those of its parents that are missing; their names survive a power failure
-/// once this returns. Throws Error{io}; a folder that is there already is none.
+/// once this returns, that of one that is there already too. Throws Error{io}.
 void create_folders(const std::filesystem::path& folder);
 
 /// Removes the temporary files that killed processes left in `folder`; returns how many. Only for a

@@ -111,7 +111,7 @@ CheckpointingOptions Keeper::checkpointing() const {
           .say = say};
 }
 
-FitResult Keeper::fit(Learner& learner) const {
+FitResult Keeper::fit(Learner& learner, Checkpointing& checkpointing) const {
   if (options.resume) {
     const Resumed resumed =
         resume(folder, *rows, *recorder, learner,
@@ -119,16 +119,16 @@ FitResult Keeper::fit(Learner& learner) const {
     if (say) say(describe(resumed));
   }
   FitResult result = learner.fit(options.epochs);
-  for (int count = 1;
-       result.status == "diverged" && options.on_diverge == "rewind" && count <= kMostRewinds;
-       ++count) {
-    rewind(learner, result.reason, count);
+  while (result.status == "diverged" && options.on_diverge == "rewind" &&
+         checkpointing.rewinds() < kMostRewinds) {
+    rewind(learner, checkpointing, result.reason);
     result = learner.fit(options.epochs);
   }
   return result;
 }
 
-void Keeper::rewind(Learner& learner, const std::string& reason, int count) const {
+void Keeper::rewind(Learner& learner, Checkpointing& checkpointing,
+                    const std::string& reason) const {
   const FoundCheckpoint found = find_checkpoint(folder.file("checkpoints"), rows->bytes());
   if (!found.file) {
     throw Error(ErrorKind::io, "rewind",
@@ -136,7 +136,9 @@ void Keeper::rewind(Learner& learner, const std::string& reason, int count) cons
   }
   std::vector<ParamGroup>& groups = learner.run().optimizer->groups();
   const std::vector<ParamGroup> diverged = groups;
+  const int count = checkpointing.rewinds() + 1;
   const Position position = restore(*found.file, learner);
+  checkpointing.set_rewinds(count);  // the checkpoint may be older than an earlier one
   for (std::size_t i = 0; i < groups.size(); ++i) {
     // Half of the rate that diverged, which may be a fraction of the checkpoint's already.
     const double base_lr = diverged[i].base_lr / 2;

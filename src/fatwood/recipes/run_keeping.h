@@ -35,15 +35,16 @@ struct Keeper {
   CheckpointingOptions checkpointing() const;
 
   /// Resumes if the options say so, trains, and rewinds as often as they allow: to the last
-  /// checkpoint, each group's rate halved, with an event row. Eight times at most.
-  FitResult fit(Learner& learner) const;
+  /// checkpoint, each group's rate halved, with an event row. Eight times at most in a run, however
+  /// often it is resumed. `checkpointing` is the learner's, made of the options above.
+  FitResult fit(Learner& learner, Checkpointing& checkpointing) const;
 
   /// Whether the model's state can be saved. Where it holds a number that is not finite, the newest
   /// checkpoint's weights take its place; false, and said, when there is none.
   bool finite_weights(Layer& model) const;
 
  private:
-  void rewind(Learner& learner, const std::string& reason, int count) const;
+  void rewind(Learner& learner, Checkpointing& checkpointing, const std::string& reason) const;
 };
 
 }  // namespace fatwood

@@ -9,6 +9,7 @@
 
 #include <fatwood/core/error.h>
 #include <fatwood/engine/engine.h>
+#include <fatwood/io/bytes.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/recipes/train_resume.h>
@@ -132,6 +133,22 @@ torch::Device choose_device(const std::string& name) {
   return name == "cuda" || (name == "auto" && cuda) ? torch::kCUDA : torch::kCPU;
 }
 
+namespace {
+
+// JSON is UTF-8, and a resumed run finds its files by what args.json says.
+std::string recordable(const char* option, const std::string& path) {
+  try {
+    static_cast<void>(nlohmann::json(path).dump());
+  } catch (const nlohmann::json::exception&) {
+    throw Error(ErrorKind::usage, "options",
+                "--" + std::string(option) + ": found " + printable(path) +
+                    ", which is no UTF-8; wanted a path that args.json can hold");
+  }
+  return path;
+}
+
+}  // namespace
+
 nlohmann::json to_json(const TrainRunOptions& options) {
   nlohmann::json json{{"model", options.model},
                       {"init", options.init},
@@ -162,9 +179,12 @@ nlohmann::json to_json(const TrainRunOptions& options) {
                       {"keep", options.keep},
                       {"on-diverge", options.on_diverge}};
   if (!options.nfs.empty()) json["nfs"] = options.nfs;
-  if (!options.tuning.empty()) json["tuning"] = options.tuning;
-  if (options.data) json["data"] = options.data->string();
-  if (options.initial_checkpoint) json["initial-checkpoint"] = options.initial_checkpoint->string();
+  if (!options.tuning.empty()) json["tuning"] = recordable("tuning", options.tuning);
+  if (options.data) json["data"] = recordable("data", options.data->string());
+  if (options.initial_checkpoint) {
+    json["initial-checkpoint"] =
+        recordable("initial-checkpoint", options.initial_checkpoint->string());
+  }
   return json;
 }
 

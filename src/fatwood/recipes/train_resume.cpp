@@ -31,7 +31,7 @@ fs::path without_trailing_slash(const fs::path& path) {
 }
 
 std::string shown(const json& value) {
-  return value.is_null() ? "none" : value.is_string() ? value.get<std::string>() : value.dump();
+  return value.is_null() ? "none" : value.is_string() ? value.get<std::string>() : json_text(value);
 }
 
 json read_options(const fs::path& run) {

@@ -130,6 +130,7 @@ std::filesystem::path default_output(const TrainRunOptions& options) {
 
 TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& hooks) {
   check(options);
+  to_json(options);  // refuses what args.json cannot hold, before anything is made
   const torch::Device device = choose_device(options.device);
   if (options.threads > 0) at::set_num_threads(options.threads);
   set_seed(options.seed, options.deterministic);
@@ -188,8 +189,9 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
                    .name = options.model});
   const auto predictions = std::make_shared<KeepPredictions>();
   learner.add(predictions);
-  result.fit = keeper.fit(learner);
+  result.fit = keeper.fit(learner, *checkpointing);
   result.checkpoint = checkpointing->newest();
+  result.last_saved = checkpointing->last_saved();
   result.checkpointing = checkpointing->cost();
   if (predictions->last())
     folder.write_json("predictions.json", to_json(*predictions->last(), *data.eval));

@@ -70,6 +70,7 @@ struct TrainRunResult {
   std::filesystem::path folder;
   std::shared_ptr<Recorder> recorder;
   std::filesystem::path checkpoint = {};  ///< the newest that this fit wrote
+  bool last_saved = true;                 ///< false: the save after that one failed
   CheckpointingCost checkpointing = {};
 };
 

@@ -132,7 +132,13 @@ std::string CheckpointWriter::prune() {
   if (whole_.size() <= keep) return "";
   const std::int64_t oldest = whole_[whole_.size() - keep];
   std::string remark;
-  for (const ListedCheckpoint& listed : list_checkpoints(options_.folder)) {
+  std::vector<ListedCheckpoint> all;
+  try {
+    all = list_checkpoints(options_.folder);
+  } catch (const Error& error) {
+    return error.what();  // the new one is written all the same; the next save prunes
+  }
+  for (const ListedCheckpoint& listed : all) {
     if (listed.step >= oldest || listed.step == options_.best) continue;
     std::error_code error;
     if (!fs::remove(listed.path, error) && error)

@@ -29,6 +29,7 @@ void Checkpointing::before_fit(Run& run) {
   cost_ = {};
   newest_.clear();
   last_.reset();
+  last_failed_ = false;
   put_off_ = false;
   last_time_ = Clock::now();
   committed_best_ = best_;
@@ -74,7 +75,7 @@ bool Checkpointing::due(std::int64_t step) const {
 
 void Checkpointing::cleanup_batch(Run& run) {
   hear(/*rows_open=*/true);
-  if (!run.training()) return;
+  if (!run.training() || run.failed()) return;
   const auto& cancel = run.cancelled();
   if (cancel ? cancel->scope == Scope::epoch : !batch_complete_) return;
   const Position position{.epoch = run.epoch, .pass = Mode::training, .batch = run.batch_index + 1};
@@ -89,6 +90,7 @@ void Checkpointing::cleanup_batch(Run& run) {
 
 void Checkpointing::cleanup_epoch(Run& run) {
   hear(/*rows_open=*/true);
+  if (run.failed()) return;
   const auto& cancel = run.cancelled();
   if (cancel && cancel->scope == Scope::fit) {
     // An interrupted evaluation is done again as a whole: it has changed nothing.
@@ -127,9 +129,10 @@ bool Checkpointing::save(const Run& run, const Position& position, SaveWeight we
   if (last_ == position) {
     if (wait) writer_->drain();
     hear(/*rows_open=*/true);
-    return true;
+    if (last_ == position) return true;  // else it could not be written: once more
   }
   const Clock::time_point start = Clock::now();
+  std::int64_t snapshot_step = 0;
   Snapshot* snapshot = writer_->acquire(weight, wait);
   if (!snapshot) {
     if (!put_off_) ++cost_.put_off;
@@ -145,12 +148,14 @@ bool Checkpointing::save(const Run& run, const Position& position, SaveWeight we
       more["timing"]["rows_bytes"] = repeats_pass ? rows_before_pass_ : options_.rows->bytes();
     }
     snapshot->take(run, position, more);
+    snapshot_step = snapshot->step();  // before the writer has it
   } catch (...) {
     writer_->abandon(snapshot);
     throw;
   }
   writer_->submit(snapshot, weight);
   last_ = position;
+  last_step_ = snapshot_step;
   last_time_ = Clock::now();
   put_off_ = false;
   cost_.copy_s += std::chrono::duration<double>(last_time_ - start).count();
@@ -168,6 +173,7 @@ void Checkpointing::hear(bool rows_open) {
     if (outcome.error.empty()) {
       ++cost_.saved;
       newest_ = outcome.path;
+      last_failed_ = false;
       if (outcome.best) {
         for (const Best& best : submitted_bests_) {
           if (best.step == outcome.step) committed_best_ = best;
@@ -177,6 +183,8 @@ void Checkpointing::hear(bool rows_open) {
       continue;
     }
     ++cost_.failed;
+    last_failed_ = true;
+    if (outcome.step == last_step_) last_.reset();
     if (outcome.best && best_ && best_->step == outcome.step) best_ = committed_best_;
     const EventRow event{outcome.step, "checkpoint failed", outcome.error};
     try {
@@ -199,13 +207,17 @@ void Checkpointing::cleanup_fit(Run&) {
 }
 
 json Checkpointing::state_dict() const {
-  if (!best_) return {{"best", nullptr}};
-  return {{"best", {{"step", best_->step}, {"metric", options_.best}, {"value", best_->value}}}};
+  json state{{"best", nullptr}};
+  if (best_)
+    state["best"] = {{"step", best_->step}, {"metric", options_.best}, {"value", best_->value}};
+  if (rewinds_ > 0) state["rewinds"] = rewinds_;
+  return state;
 }
 
 void Checkpointing::load_state_dict(const json& state) {
   const json& best = state.at("best");
   best_.reset();
+  rewinds_ = state.contains("rewinds") ? integer_of<int>(state["rewinds"], "restore") : 0;
   if (best.is_null() || best.at("metric") != options_.best) return;
   best_ =
       Best{integer_of<std::int64_t>(best.at("step"), "restore"), best.at("value").get<double>()};

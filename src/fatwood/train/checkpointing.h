@@ -67,6 +67,13 @@ class Checkpointing : public Callback {
   const CheckpointingCost& cost() const { return cost_; }
   /// The newest checkpoint that this object wrote; empty for none.
   const std::filesystem::path& newest() const { return newest_; }
+  /// Whether the last save was written, or there was none.
+  bool last_saved() const { return !last_failed_; }
+
+  /// How often the run went back to a checkpoint: part of every checkpoint, kept by whoever
+  /// rewinds.
+  int rewinds() const { return rewinds_; }
+  void set_rewinds(int count) { rewinds_ = count; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -85,7 +92,10 @@ class Checkpointing : public Callback {
   std::optional<Best> best_;            // what the next snapshot says
   std::optional<Best> committed_best_;  // what is on the disk
   std::vector<Best> submitted_bests_;   // and what may yet get there
-  std::optional<Position> last_;        // of the last snapshot
+  std::optional<Position> last_;        // of the last snapshot, unless it could not be written
+  std::int64_t last_step_ = 0;          // its step
+  bool last_failed_ = false;
+  int rewinds_ = 0;
   Clock::time_point last_time_;
   bool put_off_ = false;
   bool batch_complete_ = false, pass_complete_ = false;

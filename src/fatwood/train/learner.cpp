@@ -102,6 +102,7 @@ FitResult Learner::run_brackets(std::int64_t epochs, const Callbacks& extra,
   if (run_.open_) throw Error(ErrorKind::usage, "fit", "a fit of this learner is already running");
   run_.epochs = epochs;
   run_.cancel_.reset();
+  run_.failed_ = false;
   active_ = callbacks_;
   active_.insert(active_.end(), extra.begin(), extra.end());
   std::stable_sort(active_.begin(), active_.end(), [](const CallbackPtr& a, const CallbackPtr& b) {
@@ -145,12 +146,14 @@ void Learner::bracket(const Bracket& bracket, const std::function<void()>& body)
     if (!run_.cancelled()) fire(bracket.after);
   } catch (...) {
     failure = std::current_exception();
+    run_.failed_ = true;
   }
   while (entered > 0) {
     try {
       ((*active_[--entered]).*bracket.cleanup)(run_);
     } catch (...) {
       if (!failure) failure = std::current_exception();
+      run_.failed_ = true;
     }
   }
   run_.open_ = outer;

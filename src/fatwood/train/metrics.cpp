@@ -10,9 +10,13 @@ namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
-const Tensor& find_state(const NamedTensors& state, const std::string& key) {
+const Tensor& find_state(const NamedTensors& state, const std::string& key, at::IntArrayRef sizes) {
   for (const auto& [name, value] : state) {
-    if (name == key) return value;
+    if (name != key) continue;
+    if (value.sizes() == sizes && !value.is_complex()) return value;
+    throw Error(ErrorKind::model, "load_metrics",
+                key + " is " + shape_text(value.sizes()) + " of " + value.dtype().name().data() +
+                    ", wanted " + shape_text(sizes) + " real numbers");
   }
   throw Error(ErrorKind::model, "load_metrics", key + " is missing");
 }
@@ -52,7 +56,9 @@ class Accuracy : public Metric {
     return {{"counts", counts_}};
   }
   void load_state(const NamedTensors& state) override {
-    counts_ = state.empty() ? Tensor() : find_state(state, "counts").clone();
+    counts_ = state.empty()
+                  ? Tensor()
+                  : find_state(state, "counts", {classes_, classes_}).to(torch::kLong, false, true);
   }
 
  private:
@@ -70,7 +76,7 @@ class SampleMean : public Metric {
     return {{"sum", torch::tensor({sum_, samples_}, torch::kDouble)}};
   }
   void load_state(const NamedTensors& state) override {
-    const Tensor sum = find_state(state, "sum");
+    const Tensor sum = find_state(state, "sum", {2});
     sum_ = sum[0].item<double>();
     samples_ = sum[1].item<double>();
   }

@@ -24,7 +24,7 @@ std::uint64_t rows_bytes_of(const json& about) {
 }
 
 std::string text_of(const json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  return value.is_string() ? value.get<std::string>() : json_text(value);
 }
 
 // "threads 1, the checkpoint was made with 2"
@@ -101,6 +101,7 @@ Resumed resume(RunFolder& folder, RunRows& rows, Recorder& recorder, Learner& le
   if (found.file) {
     const json& about = found.file->about;
     keep_bytes = rows_bytes_of(about);
+    rows.check_cut(keep_bytes);  // before anything of the folder changes
     for (const std::string& difference : differences(about.value("data", json()), options.data)) {
       throw Error(ErrorKind::data, "resume", found.path.string() + ": other data: " + difference);
     }

@@ -84,6 +84,10 @@ struct Run {
   /// widest scope stands. Throws Error{usage} when no such bracket is open.
   void cancel(Scope scope, std::string reason, std::string status = "cancelled");
 
+  /// Whether an error is on its way out of the fit. Cleanups run, but what the callbacks hold may
+  /// be of different batches: no state to keep.
+  bool failed() const { return failed_; }
+
   /// The request that stands, if one does.
   const std::optional<Cancel>& cancelled() const { return cancel_; }
 
@@ -91,6 +95,7 @@ struct Run {
   friend class Learner;
   void forget_loss_value() { loss_value_.reset(); }
 
+  bool failed_ = false;
   std::optional<Cancel> cancel_;
   std::optional<Scope> open_;  // innermost open bracket
   std::optional<double> loss_value_;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/core/rows_io.h>
 #include <fatwood/core/text.h>
 #include <fatwood/io/file.h>
@@ -63,6 +64,8 @@ class SummaryCsv {
     file_.append_line(line + "," + fixed(row.elapsed_s, 3));
   }
 
+  void sync() { file_.sync(); }
+
  private:
   static std::string number(double value) {
     if (!std::isfinite(value)) return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
@@ -96,14 +99,18 @@ class RowFiles : public RunRows {
   std::uint64_t bytes() const override { return rows_.length(); }
   void sync() override { rows_.sync(); }
 
+  void check_cut(std::uint64_t bytes) const override {
+    const auto refuse = [this](const std::string& what) {
+      throw Error(ErrorKind::data, "cut_rows", rows_path_.string() + ": " + what);
+    };
+    if (bytes > rows_.length())
+      refuse(counted(rows_.length(), "byte") + ", wanted at least " + std::to_string(bytes));
+    if (bytes > 0 && read_text_file(rows_path_, kMaxRowsBytes).at(bytes - 1) != '\n')
+      refuse("no row ends at byte " + std::to_string(bytes));
+  }
+
   void cut_to(std::uint64_t bytes) override {
-    if (bytes > 0 && bytes <= rows_.length()) {
-      const std::string text = read_text_file(rows_path_, kMaxRowsBytes);
-      if (text.at(bytes - 1) != '\n') {
-        throw Error(ErrorKind::data, "cut_rows",
-                    rows_path_.string() + ": no row ends at byte " + std::to_string(bytes));
-      }
-    }
+    check_cut(bytes);
     rows_.truncate_to(bytes);
     csv_.reset();
     std::error_code error;
@@ -150,6 +157,8 @@ class RowFiles : public RunRows {
   }
   void event(const EventRow& row) override { rows_.append_line(to_json_line(row)); }
   void end(const EndRow& row) override {
+    // Before the row that calls the run ended, and so nothing to resume.
+    if (csv_) csv_->sync();
     rows_.append_line(to_json_line(row));
     rows_.sync();
   }
@@ -176,7 +185,11 @@ RunFolder::RunFolder(fs::path path, bool overwrite) : path_(std::move(path)) {
     try {
       lock_ = std::make_shared<FileLock>(path_ / kLock);
     } catch (...) {
-      if (!existed) fs::remove(path_);
+      std::error_code ignored;
+      if (!existed) {
+        fs::remove(path_ / kLock, ignored);
+        fs::remove(path_, ignored);
+      }
       throw;
     }
     if (!is_run(path_)) return;
@@ -204,6 +217,7 @@ RunFolder RunFolder::reopen(fs::path path) {
   folder.lock_ = std::make_shared<FileLock>(folder.path_ / kLock);
   remove_temporaries(folder.path_);
   remove_temporaries(folder.path_ / kCheckpoints);
+  create_folders(folder.path_);  // its name may not be durable yet
   return folder;
 }
 
@@ -212,7 +226,7 @@ void RunFolder::write_args(const nlohmann::json& args) {
 }
 
 void RunFolder::write_json(const std::string& name, const nlohmann::json& json) {
-  write_file(file(name), json.dump(1) + "\n");
+  write_file(file(name), json_text(json, 1) + "\n");
 }
 
 std::shared_ptr<RunRows> RunFolder::rows() {
@@ -221,7 +235,7 @@ std::shared_ptr<RunRows> RunFolder::rows() {
 
 void RunFolder::add_restart(const nlohmann::json& record) {
   AppendFile file(path_ / "restarts.jsonl");
-  file.append_line(record.dump());
+  file.append_line(json_text(record));
   file.sync();
 }
 

@@ -25,6 +25,8 @@ class RunRows : public RowSink {
   /// All rows so far survive a power failure once this returns. May be called from another thread
   /// than rows come from. Throws Error{io}.
   virtual void sync() = 0;
+  /// Throws what cut_to(bytes) would throw of them, and changes nothing.
+  virtual void check_cut(std::uint64_t bytes) const = 0;
   /// Drops the rows behind the first `bytes`, durably, and makes `summary.csv` anew from those that
   /// stay. Throws Error{data} when the file is shorter or no row ends there.
   virtual void cut_to(std::uint64_t bytes) = 0;
