@@ -30,6 +30,7 @@ int report(std::string_view kind, std::string_view message, int code) {
 std::string with_source(const std::string& message, const std::string& config) {
   if (config.empty() || message.find(config) != std::string::npos) return message;
   const std::string source = " (options also from " + config + ")";
+  if (source.size() > kLongestMessage / 2) return message;
   // Three bytes for the ellipsis.
   const std::size_t room = kLongestMessage - std::min(kLongestMessage, source.size() + 3);
   return fatwood::one_line(message, room) + source;

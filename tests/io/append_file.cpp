@@ -1,5 +1,6 @@
 #include <csignal>
 #include <sys/resource.h>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -44,6 +45,28 @@ TEST(AppendFile, is_cut_back_to_a_recorded_length_and_goes_on_there) {
   EXPECT_THAT(thrown_by([&] { file.truncate_to(11); }),
               error_with(ErrorKind::data, "rows: 10 bytes, wanted at least 11"));
   EXPECT_EQ(file.length(), 10u);
+}
+
+TEST(AppendFile, lines_come_while_another_thread_makes_them_durable) {
+  const TemporaryFolder folder;
+  AppendFile file(folder / "rows");
+  std::jthread writer([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) file.sync();
+  });
+  std::string wanted;
+  for (int i = 0; i < 3000; ++i) {
+    const std::string line = "line " + std::to_string(i);
+    wanted += line + "\n";
+    file.append_line(line);
+  }
+  writer.request_stop();
+  writer.join();
+  file.sync();
+  EXPECT_EQ(file.length(), wanted.size());
+  EXPECT_EQ(read_text_file(folder / "rows", 1 << 20), wanted);
+  file.truncate_to(7);
+  file.append_line("more");
+  EXPECT_EQ(read_text_file(folder / "rows", 1 << 20), "line 0\nmore\n");
 }
 
 TEST(AppendFile, a_line_cut_short_by_a_full_disk_is_taken_back) {

@@ -111,7 +111,7 @@ TEST(Checkpointing, keeps_as_many_as_asked) {
   const auto saving = std::make_shared<Checkpointing>(CheckpointingOptions{
       .folder = folder / "c", .steps = 1, .minutes = 0, .keep = 4, .best = ""});
   const auto patient = std::make_shared<Patient>([&](fatwood::Run& run) {
-    for (int i = 0; i < 2000 && run.training() && run.step > 0 &&
+    for (int i = 0; i < 60'000 && run.training() && run.step > 0 &&
                     !std::filesystem::exists(folder / "c" / checkpoint_name(run.step));
          ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));

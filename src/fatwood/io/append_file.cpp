@@ -32,23 +32,25 @@ void AppendFile::append_line(std::string_view line) {
   }
   {
     const std::lock_guard lock(mutex_);
+    take_back();
     const std::size_t before = unsynced_.size();
     unsynced_.reserve(before + line.size() + 1);  // before anything changes
     unsynced_.append(line) += '\n';
     const std::string_view added = std::string_view(unsynced_).substr(before);
     try {
       file_.write(as_bytes(added));
-    } catch (const Error&) {
+    } catch (...) {
       unsynced_.resize(before);
+      torn_ = true;
       try {
-        file_.truncate(length_);
+        take_back();
       } catch (const Error&) {
         // The failed write is what the caller needs to hear of; readers pass over half a line.
       }
       throw;
     }
     length_ += added.size();
-    if (unsynced_.size() < kMostUnsynced || sync_failed_) return;
+    if (unsynced_.size() / kMostUnsynced == before / kMostUnsynced) return;
   }
   try {
     sync();
@@ -57,15 +59,23 @@ void AppendFile::append_line(std::string_view line) {
   }
 }
 
+// Cuts off what a failed write left of a line, if that has not been done.
+void AppendFile::take_back() {
+  if (!torn_) return;
+  file_.truncate(length_);
+  torn_ = false;
+}
+
 void AppendFile::sync() {
   const std::lock_guard one_at_a_time(sync_mutex_);
   std::unique_lock lock(mutex_);
+  take_back();
   if (sync_failed_) write_again();
   const std::size_t covered = unsynced_.size();
   lock.unlock();  // a disk takes its time, and lines go on coming
   try {
     file_.sync();
-  } catch (const Error&) {
+  } catch (...) {
     lock.lock();
     sync_failed_ = true;
     throw;
@@ -91,6 +101,7 @@ void AppendFile::truncate_to(std::uint64_t length) {
                     std::to_string(length));
   }
   file_.truncate(length);
+  torn_ = false;
   const std::uint64_t durable = length_ - unsynced_.size();
   unsynced_.resize(length > durable ? length - durable : 0);
   length_ = length;

@@ -34,6 +34,7 @@ class AppendFile {
   void truncate_to(std::uint64_t length);
 
  private:
+  void take_back();
   void write_again() const;
 
   Descriptor file_;
@@ -42,6 +43,7 @@ class AppendFile {
   std::uint64_t length_ = 0;
   std::string unsynced_;  // the end of the file: lines that may not be durable yet
   bool sync_failed_ = false;
+  bool torn_ = false;  // behind length_ lies half a line
 };
 
 }  // namespace fatwood

@@ -97,10 +97,12 @@ void sync_folder(const fs::path& folder) {
   if (result == -1 && errno != EINVAL) throw_io_error("sync_folder", folder, "fsync", errno);
 }
 
-void create_folders(const fs::path& folder) {
+void create_folders(const fs::path& path) {
   std::error_code error;
-  if (folder.empty()) return;
-  const fs::path parent = folder_of(folder.has_filename() ? folder : folder.parent_path());
+  if (path.empty()) return;
+  fs::path folder = fs::absolute(path, error).lexically_normal();  // "." has a parent, too
+  if (!folder.has_filename()) folder = folder.parent_path();
+  const fs::path parent = folder_of(folder);
   if (fs::is_directory(folder, error)) {
     // Whoever made it may have failed to sync its name, or been killed before. A parent that we may
     // not read was not ours to make it in.

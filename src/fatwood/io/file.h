@@ -57,7 +57,7 @@ void sync_folder(const std::filesystem::path& folder);
 
 /// Makes `folder` and those of its parents that are missing; their names survive a power failure
 /// once this returns, that of one that is there already too. Throws Error{io}.
-void create_folders(const std::filesystem::path& folder);
+void create_folders(const std::filesystem::path& path);
 
 /// Removes the temporary files that killed processes left in `folder`; returns how many. Only for a
 /// folder that the caller alone writes to (see file_lock.h).

@@ -33,8 +33,13 @@ FileLock::FileLock(const std::filesystem::path& path, Wait wait)
                     (holder.empty() ? "another process" : "process " + holder));
   }
   if (result == -1) throw_io_error("lock_file", path, "flock", errno);
-  file_.truncate(0);
-  file_.write(as_bytes(std::to_string(::getpid()) + '\n'));
+  try {
+    file_.truncate(0);
+    file_.write(as_bytes(std::to_string(::getpid()) + '\n'));
+  } catch (const Error&) {
+    ::unlink(path.c_str());  // while nobody else can hold it
+    throw;
+  }
 }
 
 }  // namespace fatwood

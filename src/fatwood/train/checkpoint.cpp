@@ -274,7 +274,10 @@ Position restore(const CheckpointFile& file, Learner& learner, const Callbacks& 
   } catch (const nlohmann::json::exception& error) {
     refuse(ErrorKind::data,
            std::string("what the checkpoint says of itself does not fit: ") + error.what());
+  } catch (const c10::OutOfMemoryError&) {
+    throw;
   } catch (const c10::Error& error) {
+    if (std::string_view(error.what()).find("DefaultCPUAllocator") != std::string_view::npos) throw;
     refuse(ErrorKind::data, std::string("a tensor of the checkpoint does not fit: ") +
                                 error.what_without_backtrace());
   }

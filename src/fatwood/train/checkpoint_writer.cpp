@@ -19,8 +19,13 @@ using Clock = std::chrono::steady_clock;
 
 CheckpointWriter::CheckpointWriter(CheckpointWriterOptions options) : options_(std::move(options)) {
   options_.keep = std::max<std::int64_t>(options_.keep, 2);
-  for (const ListedCheckpoint& listed : list_checkpoints(options_.folder)) {
-    if (listed.step <= options_.start_step) whole_.insert(whole_.begin(), listed.step);
+  try {
+    for (const ListedCheckpoint& listed : list_checkpoints(options_.folder)) {
+      if (listed.step <= options_.start_step) whole_.insert(whole_.begin(), listed.step);
+    }
+  } catch (const Error&) {
+    // Saves will say what is wrong with the folder. Those of before stay longer than they need.
+    whole_.clear();
   }
   thread_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
 }

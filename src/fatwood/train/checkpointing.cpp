@@ -218,6 +218,7 @@ void Checkpointing::load_state_dict(const json& state) {
   const json& best = state.at("best");
   best_.reset();
   rewinds_ = state.contains("rewinds") ? integer_of<int>(state["rewinds"], "restore") : 0;
+  if (rewinds_ < 0) throw Error(ErrorKind::data, "restore", "rewinds " + std::to_string(rewinds_));
   if (best.is_null() || best.at("metric") != options_.best) return;
   best_ =
       Best{integer_of<std::int64_t>(best.at("step"), "restore"), best.at("value").get<double>()};

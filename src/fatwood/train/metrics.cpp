@@ -15,8 +15,9 @@ const Tensor& find_state(const NamedTensors& state, const std::string& key, at::
     if (name != key) continue;
     if (value.sizes() == sizes && !value.is_complex()) return value;
     throw Error(ErrorKind::model, "load_metrics",
-                key + " is " + shape_text(value.sizes()) + " of " + value.dtype().name().data() +
-                    ", wanted " + shape_text(sizes) + " real numbers");
+                key + " is " + shape_text(value.sizes()) + " of " +
+                    std::string(value.dtype().name()) + ", wanted " + shape_text(sizes) +
+                    " real numbers");
   }
   throw Error(ErrorKind::model, "load_metrics", key + " is missing");
 }

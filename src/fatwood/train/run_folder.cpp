@@ -185,11 +185,8 @@ RunFolder::RunFolder(fs::path path, bool overwrite) : path_(std::move(path)) {
     try {
       lock_ = std::make_shared<FileLock>(path_ / kLock);
     } catch (...) {
-      std::error_code ignored;
-      if (!existed) {
-        fs::remove(path_ / kLock, ignored);
-        fs::remove(path_, ignored);
-      }
+      std::error_code ignored;  // it stays when another process has begun a run there
+      if (!existed) fs::remove(path_, ignored);
       throw;
     }
     if (!is_run(path_)) return;
