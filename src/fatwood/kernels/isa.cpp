@@ -44,7 +44,7 @@ bool runs_here(Isa isa) {
   switch (isa) {
     case Isa::portable:
       return true;
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(FATWOOD_PORTABLE_KERNELS)
     case Isa::avx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case Isa::avx512:
