@@ -31,9 +31,8 @@ std::string with_source(const std::string& message, const std::string& config) {
   if (config.empty() || message.find(config) != std::string::npos) return message;
   const std::string source = " (options also from " + config + ")";
   if (source.size() > kLongestMessage / 2) return message;
-  // Three bytes for the ellipsis.
-  const std::size_t room = kLongestMessage - std::min(kLongestMessage, source.size() + 3);
-  return fatwood::one_line(message, room) + source;
+  constexpr std::size_t kEllipsis = 3;  // bytes, behind a message that is cut
+  return fatwood::one_line(message, kLongestMessage - source.size() - kEllipsis) + source;
 }
 
 int report_no_memory() {

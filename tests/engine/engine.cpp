@@ -13,6 +13,7 @@
 #include <fatwood/model/threads.h>
 
 #include "corners.h"
+#include "doubled.h"
 
 namespace fatwood {
 namespace {
@@ -189,15 +190,6 @@ TEST(Engine, a_tap_on_tensors_gets_them) {
   EXPECT_EQ(seen.size(1), 16);
   EXPECT_LT(difference(out, pair.torch->forward(x)), 1e-4);
 }
-
-class Doubled : public Layer {
- public:
-  std::string kind() const override { return "Doubled"; }
-  LayerPtr remake() const override { return std::make_shared<Doubled>(); }
-
- protected:
-  Tensor compute(const Tensor& x) override { return x * 2; }
-};
 
 TEST(Engine, layers_without_kernels_run_as_they_are_between_fused_ones) {
   torch::manual_seed(3);

@@ -18,6 +18,8 @@
 #include <fatwood/train/learner.h>
 #include <fatwood/train/scheduling.h>
 
+#include "doubled.h"
+
 namespace fatwood {
 namespace {
 
@@ -118,21 +120,12 @@ TEST_P(TrainingOnEitherEngine, ends_alike_and_elsewhere_than_without) {
 INSTANTIATE_TEST_SUITE_P(Features, TrainingOnEitherEngine, testing::ValuesIn(features()),
                          [](const auto& info) { return info.param.name; });
 
-class Tripled : public Layer {
- public:
-  std::string kind() const override { return "Tripled"; }
-  LayerPtr remake() const override { return std::make_shared<Tripled>(); }
-
- protected:
-  Tensor compute(const Tensor& x) override { return x * 3; }
-};
-
 /// Stretches that other layers part, more of them than a single one may have plans.
 TEST(FusedRunner, keeps_the_plans_of_all_stretches_of_a_network_and_the_newest_of_each) {
   std::vector<LayerPtr> layers;
   for (int i = 0; i < 7; ++i) {
     layers.push_back(make<Conv>({.c_in = 2, .c_out = 2, .stride = 1}));
-    layers.push_back(std::make_shared<Tripled>());
+    layers.push_back(std::make_shared<Doubled>());
   }
   const auto network = make<Sequential>(layers);
   FusedRunner runner(kernels::default_isa(), KernelChoice::always, kernels::Precision::f32, nullptr,
@@ -186,8 +179,7 @@ double largest_distance(const std::vector<double>& a, const std::vector<double>&
 /// LibTorch's variants: both layouts, one and two threads. One value that crosses an activation's
 /// corner moves all later losses, in each variant at a step of its own, so the largest distances
 /// over all steps and starts are compared.
-TEST(TrainingOnEitherEngineFor,
-     fifty_steps_stay_within_twice_the_spread_of_torchs_layouts_and_threads) {
+TEST(FiftySteps, stay_within_twice_the_spread_of_torchs_layouts_and_threads) {
   for (const char* name : {"deeper_cnn", "residual_cnn", "double_conv_cnn", "resnet18"}) {
     SCOPED_TRACE(name);
     const std::string_view network = name;

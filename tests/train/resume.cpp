@@ -64,6 +64,10 @@ std::vector<nlohmann::json> restarts(const fs::path& run) {
   return records;
 }
 
+std::uint64_t counted_rows_bytes(const fs::path& checkpoint) {
+  return read_checkpoint(checkpoint).about["timing"]["rows_bytes"].get<std::uint64_t>();
+}
+
 TEST(Resume, gives_the_files_of_an_uninterrupted_run) {
   const TemporaryFolder folder;
   train(folder / "whole", -1, false);
@@ -125,8 +129,7 @@ TEST(Resume, passes_over_a_checkpoint_that_counts_rows_that_are_not_there) {
   const fs::path run = folder / "run";
   train(run, 9, false);
   const auto listed = list_checkpoints(run / "checkpoints");
-  const auto bytes =
-      read_checkpoint(listed[1].path).about["timing"]["rows_bytes"].get<std::uint64_t>();
+  const std::uint64_t bytes = counted_rows_bytes(listed[1].path);
   fs::resize_file(run / "rows.jsonl", bytes);
   const FoundCheckpoint found = find_checkpoint(run / "checkpoints", bytes);
   EXPECT_EQ(found.path, listed[1].path);
@@ -139,8 +142,7 @@ TEST(Resume, from_a_named_checkpoint_that_the_rows_do_not_fit_is_refused_and_cha
   const fs::path run = folder / "run";
   train(run, 9, false);
   const auto listed = list_checkpoints(run / "checkpoints");
-  const auto counts =
-      read_checkpoint(listed.back().path).about["timing"]["rows_bytes"].get<std::uint64_t>();
+  const std::uint64_t counts = counted_rows_bytes(listed.back().path);
   const std::string rows = read_text_file(run / "rows.jsonl", 1 << 20);
   for (const std::string& wrong : {rows.substr(0, counts - 1), "x" + rows}) {
     write_file(run / "rows.jsonl", wrong);
