@@ -1,7 +1,7 @@
 """What ctest's JUnit file RESULTS says of the faults in full: report.py RESULTS PROGRAM
 
-The commit, the machine and the program's version, then of every entry its seeds, what its tests printed and how it
-ended. Succeeds when each entry that there should be ran, passed at least one test and failed none.
+The commit and machine that it runs at, the program's version and the tests' date, then of every entry its seeds, what
+its tests printed and how it ended. Succeeds when each entry that there should be ran, passed at least one test and failed none.
 """
 
 import os
@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from datetime import datetime, timezone
 
 HERE = pathlib.Path(__file__).parent
 ENTRIES = {"faults_io": ["disk", "io"]} | {f"faults_{name}_full": [name] for name in ("kills", "options", "power", "refusals")}
@@ -45,11 +44,12 @@ def report(entry, name, files):
 
 
 def main():
-    found = {entry.get("name"): entry for entry in ElementTree.parse(sys.argv[1]).iter("testcase")}
+    results = ElementTree.parse(sys.argv[1])
+    found = {entry.get("name"): entry for entry in results.iter("testcase")}
     parts = [report(found.get(name), name, files) for name, files in ENTRIES.items()]
-    print(f"tests/faults in full, commit {commit()}, {datetime.now(timezone.utc):%F}")
+    print(f"tests/faults in full, commit {commit()}, {results.getroot().get('timestamp')}")
     print(machine())
-    print(", ".join(said(sys.argv[2], "--version").splitlines()))
+    print(", ".join(said(pathlib.Path(sys.argv[2]).resolve(), "--version").splitlines()))
     for text, _ in parts:
         print(f"\n{text}")
     print(f"\n{sum(good for _, good in parts)} of {len(parts)} entries passed")

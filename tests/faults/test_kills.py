@@ -41,9 +41,15 @@ def newest(run):
     return max(training.whole_checkpoints(disk.read(run.parent)), default=0)
 
 
-def check_resumed(run, ended, expected_step, reference, what):
+def check_resumed(run, expected_step, reference, what):
+    """Resumes the run, which must begin at that step; one that made fewer calls than the reference may have ended by then."""
+    finished = training.finished(run)
+    ended = training.resume(run)
     assert ended.code == 0, f"{what}: {ended.stderr}"
-    assert training.restarts(run)[-1]["step"] == expected_step, what
+    if finished:
+        assert expected_step == training.STEPS and "nothing to resume" in ended.stderr, what
+    else:
+        assert training.restarts(run)[-1]["step"] == expected_step, what
     assert training.result(run) == reference.result, what
 
 
@@ -53,7 +59,7 @@ def kill_and_resume(plan, killed, reference):
     step, last = newest(run), max(training.committed(ended.records), default=0)
     # One that was renamed may be whole before it is committed.
     assert step >= last, f"{plan}: step {step}, committed {last}"
-    check_resumed(run, training.resume(run), step, reference, plan)
+    check_resumed(run, step, reference, plan)
     return training.phase(ended.faults[0]), last, step
 
 
@@ -118,12 +124,20 @@ def test_kills_at_every_call_of_a_save(killed, reference, capsys):
         print(f"\n{len(outcomes)} kills in a save, {said}: {training.counted(phases)}")
 
 
+def test_a_run_that_is_killed_when_all_is_written_has_ended(killed, reference):
+    """Its last call makes the name of its weights durable; a run killed behind its rename is one that ended by itself."""
+    for plan in (f"{kind}:any:{number}:{number}:0" for number in (reference.calls - 1, reference.calls) for kind in ("kill", "kill_after")):
+        run, _ = killed(plan)
+        check_resumed(run, newest(run), reference, plan)
+        assert training.finished(run)
+
+
 def test_kills_before_the_first_checkpoint_start_again(killed, reference):
     for plan in points(reference, reference.first_save // 2, reference.first_save - 1, 10 if FULL else 3, SEED + 1):
         run, _ = killed(plan)
         if (run / "args.json").exists():
             step = newest(run)
-            check_resumed(run, training.resume(run), step, reference, plan)
+            check_resumed(run, step, reference, plan)
         else:
             assert training.resume(run).code == 2
 
@@ -156,7 +170,7 @@ def test_kills_during_resumes(times, killed, reference, tmp_path, capsys):
         phases += met
         step = newest(run)
         past += step > 0
-        check_resumed(run, training.resume(run), step, reference, f"{plan}, then {second}")
+        check_resumed(run, step, reference, f"{plan}, then {second}")
     assert done == wanted and len(phases) == times * wanted
     with capsys.disabled():
         print(f"\n{done} runs killed {times + 1} times, {past} of them resumed past step 0 in the end; "
@@ -187,7 +201,7 @@ def test_signals_save_and_the_resume_is_exact(sent, code, reference, data, tmp_p
             stopped = training.rows(run)[-1]
             assert stopped["type"] == "end" and stopped["status"] == "interrupted"
             assert newest(run) == stopped["step"] and str(run) in ended.stderr
-            check_resumed(run, training.resume(run), stopped["step"], reference, f"signal at call {number}")
+            check_resumed(run, stopped["step"], reference, f"signal at call {number}")
             points.append(number)
             parts_hit.add(index)
     assert len(points) == len(set(points)) == wanted
@@ -214,7 +228,7 @@ def test_a_second_signal_during_a_save_leaves_what_resumes_exactly(reference, da
         assert ended.code == 143 and "resume with" not in ended.stderr, f"{what}: {ended.code} {ended.stderr}"
         step = newest(run)
         assert step >= max(training.committed(ended.records), default=0), what
-        check_resumed(run, training.resume(run), step, reference, what)
+        check_resumed(run, step, reference, what)
         numbers.append(number)
         phases.append(training.phase(ended.faults[0]))
     assert len(numbers) == wanted

@@ -90,6 +90,14 @@ def rows(run):
     return [without_times(json.loads(line)) for line in (run / "rows.jsonl").read_text().splitlines()]
 
 
+def finished(run):
+    """Whether a run came to its end by itself and left its weights: there is nothing to resume then."""
+    if not (run / "model.safetensors").exists() or not (run / "rows.jsonl").exists():
+        return False
+    last = json.loads((run / "rows.jsonl").read_text().rpartition("\n")[0].rpartition("\n")[2])
+    return last["type"] == "end" and last["status"] == "completed"
+
+
 def result(run, events=True):
     """All of a run that must not depend on what happened to it; with `events` also what a failed save
     changes: the rows that say so, and the last checkpoint."""
