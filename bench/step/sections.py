@@ -62,6 +62,16 @@ def kernels(options, note):
     return json.loads(subprocess.run([program], check=True, capture_output=True, text=True).stdout)
 
 
+def inside(options, note):
+    """Where a step's time goes, kernel by kernel, on one thread."""
+    results = []
+    for network in chosen(options, NETWORKS):
+        note(f"inside {network}")
+        program = [PROGRAMS / "kernels/bench_inside", network, "512", str(2 * (options.rounds or 5))]
+        results.append(json.loads(subprocess.run(program, check=True, capture_output=True, text=True).stdout))
+    return results
+
+
 def evaluation(options, note):
     rows = []
     for network in chosen(options, NETWORKS):
@@ -166,5 +176,5 @@ def whole_epochs(options, note):
     return epochs(chosen(options, NETWORKS), options.threads, options.rounds or 5, note)
 
 
-SECTIONS = {"step": step, "epochs": whole_epochs, "kernels": kernels, "threads": threads, "memory": memory, "gather": gather,
+SECTIONS = {"step": step, "epochs": whole_epochs, "kernels": kernels, "inside": inside, "threads": threads, "memory": memory, "gather": gather,
             "evaluation": evaluation, "growth": growth, "widths": widths}

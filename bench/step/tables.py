@@ -5,6 +5,7 @@ TITLES = {
     "step": "A training step beside its peers",
     "epochs": "A training pass of `fatwood train`",
     "kernels": "Kernels",
+    "inside": "Inside a training step",
     "threads": "Threads",
     "memory": "Peak memory of a training step",
     "gather": "A batch from stored bytes",
@@ -74,6 +75,22 @@ by products on pixels inside the image (Winograd's way can pass 100)\n\n" + tabl
                               for row in result["rows"]])
 
 
+def inside_table(results):
+    parts = ["One thread, the kernels of " + results[0]["isa"] + ". Every call is timed in its place, and again at once behind itself, with its data at hand: "
+             "the fastest of some repeats. Milliseconds a step; what takes less than a hundredth of it is added up"]
+    for result in results:
+        rows = sorted(result["rows"], key=lambda row: -row["ms"])
+        large = [row for row in rows if row["ms"] >= result["step_ms"] / 100]
+        small = [row for row in rows if row["ms"] < result["step_ms"] / 100]
+        lines = [(f"{row['kernel']} {row['shape']}".strip(), row["calls"], row["ms"], row["repeated_ms"]) for row in large]
+        for name, own in (("the others", small), ("all kernels", rows)):
+            lines.append((name, sum(row["calls"] for row in own), sum(row["ms"] for row in own), sum(row["repeated_ms"] for row in own)))
+        parts.append(f"{result['network']}, batch {result['batch']}: {result['step_ms']:.1f} ms a step\n\n" + table(
+            ["kernel", "calls", "in place", "repeated", "ratio"],
+            [[name, f"{calls:.0f}", f"{ms:.2f}", f"{again:.2f}", f"{ms / again:.2f}" if again else ""] for name, calls, ms, again in lines]))
+    return "\n\n".join(parts)
+
+
 def threads_table(rows):
     found = {(row["network"], row["contestant"], row["setting"]["threads"]): row["median_ms"] for row in rows}
     titles = {row["contestant"]: row["title"] for row in rows}
@@ -135,7 +152,7 @@ torch.compile's warm-up took {min(warm_ups):.0f} to {max(warm_ups):.0f} s a sett
 """ + table(["network", "width", "batch", "fatwood", *titles, "fastest peer", "× fatwood", "95 % lower bound", f"≥ {AT_LEAST}"], lines)
 
 
-TABLES = {"step": step_table, "epochs": epochs_table, "kernels": kernels_table, "threads": threads_table, "memory": memory_table,
+TABLES = {"step": step_table, "epochs": epochs_table, "kernels": kernels_table, "inside": inside_table, "threads": threads_table, "memory": memory_table,
           "gather": gather_table, "evaluation": evaluation_table, "growth": growth_table, "widths": widths_table}
 
 

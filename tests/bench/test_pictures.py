@@ -32,7 +32,10 @@ def result():
     epochs = [{"network": "conv", "model": "deeper_cnn", "batch": 512, "threads": 2, "train_s": [2.0, 2.2, 2.1], "ratios": [1.05, 1.01, 1.08],
                "bare_s": {"fatwood, fused kernels": [2.0, 2.0, 1.9], "PyTorch eager": [6.0, 6.2, 6.1]}}]
     found = {"epochs": epochs, "step": sections.with_limits(step), "kernels": {"isa": "avx512", "peak_gflops": 118.0, "rows": [{"layer": "1 → 8, 5×5/1, 28×28", "percent_of_peak": percent}]},
-             "growth": grown, "widths": wide}
+             "growth": grown, "widths": wide,
+             "inside": [{"isa": "avx2", "network": "conv", "batch": 512, "step_ms": 40.0, "rows": [
+                 {"kernel": "statistics", "shape": "", "calls": 384, "ms": 0.25, "repeated_ms": 0.1},
+                 {"kernel": "forward", "shape": "1 → 8", "calls": 64, "ms": 3.0, "repeated_ms": 2.0}]}]}
     return found | {name + "_machine": MACHINE for name in found}
 
 
@@ -81,6 +84,11 @@ def test_the_page_shows_limits_bounds_and_pictures(result):
 
 def test_the_page_shows_what_an_epoch_takes_over_its_bare_steps(result):
     assert "| conv | 2.10 | 2.00 | 1.050 | 1.010 | 1.080 | 6.10 |" in tables.page(result, {})
+
+
+def test_the_page_adds_up_the_small_kernels_of_a_step(result):
+    page = tables.page(result, {})
+    assert "| forward 1 → 8 | 64 | 3.00 | 2.00 | 1.50 |\n| the others | 384 | 0.25 | 0.10 | 2.50 |\n| all kernels | 448 | 3.25 | 2.10 | 1.55 |" in page
 
 
 def test_a_peer_that_is_faster_by_the_bound_is_marked(result):

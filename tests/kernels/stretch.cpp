@@ -4,6 +4,7 @@
 
 #include <fatwood/core/error.h>
 #include <fatwood/kernels/stretch.h>
+#include <fatwood/kernels/table.h>
 
 #include "exact.h"
 #include "support.h"
@@ -244,6 +245,33 @@ TEST(Stretch, backward_runs_once_after_a_forward_pass) {
   EXPECT_THROW(stretch.backward(out.data(), x.data()), Error);  // planned without input gradient
   stretch.backward(out.data(), nullptr);
   EXPECT_THROW(stretch.backward(out.data(), nullptr), Error);
+}
+
+TEST(Stretch, kernels_of_the_callers_own_do_the_work) {
+  static const LayerKernels& usual = layer_kernels_for(default_isa(), Precision::f32);
+  static int calls;
+  calls = 0;
+  LayerKernels counted = usual;
+  counted.correlate = [](const Correlate& job) {
+    ++calls;
+    usual.correlate(job);
+  };
+  const int groups = 3;
+  StretchOptions options;
+  options.batch = groups * lanes_of(default_isa());
+  options.input = {2, 5, 5};
+  Network network(7);
+  const std::vector<LayerSpec> layers{network.conv(2, 3, 3, 1, {0.1F, 0.4F}, true, false)};
+  const auto x = normal(static_cast<std::size_t>(options.batch) * 2 * 25, 1);
+  const auto run = [&] {
+    std::vector<float> out(static_cast<std::size_t>(options.batch) * 3 * 25);
+    Stretch(layers, options).forward(x.data(), out.data(), Mode::train);
+    return out;
+  };
+  const auto wanted = run();
+  options.kernels = &counted;
+  EXPECT_EQ(run(), wanted);
+  EXPECT_EQ(calls, groups);
 }
 
 }  // namespace

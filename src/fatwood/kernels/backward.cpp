@@ -25,9 +25,8 @@ class Backward {
       : plan_(plan), table_(*plan.table), mode_(mode), parallel_(parallel) {}
 
   void run(const float* grad_out, float* grad_x) {
-    for (std::size_t i = plan_.values.size() - 1; i > 0; --i) {
+    for (std::size_t i = plan_.operations.size(); i > 0; --i)
       visit(*plan_.values[i], plan_.operations[i - 1], grad_out);
-    }
     if (grad_x) store_input_gradient(grad_x);
   }
 
@@ -50,7 +49,7 @@ class Backward {
     for_each_chunk(plan_, parallel_, chunk,
                    [&](ThreadMemory& memory, std::int64_t begin, std::int64_t end) {
                      for (std::int64_t group = begin; group < end; ++group) {
-                       form_raw_gradient(value, memory, group);
+                       form_raw_gradient(value, memory, group, convolution);
                        if (junction) add_junction_sums(*junction, memory, group);
                      }
                      if (convolution)
@@ -88,8 +87,9 @@ class Backward {
     }
   }
 
-  /// dz into the value's own memory.
-  void form_raw_gradient(Value& value, ThreadMemory& memory, std::int64_t group) {
+  /// dz into the value's own memory; `next`: the convolution whose weight gradient follows.
+  void form_raw_gradient(Value& value, ThreadMemory& memory, std::int64_t group,
+                         const Convolution* next) {
     float* raw = value.group(group);
     const float* dy = nullptr;
     if (value.gradient.data()) {
@@ -106,7 +106,7 @@ class Backward {
       gradient_from_pooling(*value.pooled_by, memory, group, value.raw_slope(), raw);
     } else {
       gradient_from_readers(value, memory, group, value.coefficients.data(), value.raw_slope(), raw,
-                            raw);
+                            raw, next ? next->in : nullptr);
     }
   }
 
@@ -121,10 +121,11 @@ class Backward {
     }
   }
 
-  /// The input gradients of the convolutions that read the value, plus the identity path's.
+  /// The input gradients of the value's readers, plus the identity path's. `next`: what is read
+  /// then.
   void gradient_from_readers(const Value& value, ThreadMemory& memory, std::int64_t group,
                              const float* coefficients, float slope, const float* activation,
-                             float* to) {
+                             float* to, const Value* next = nullptr) {
     Correlate job;
     job.out_height = value.shape.height;
     job.out_width = value.shape.width;
@@ -142,6 +143,7 @@ class Backward {
     job.activation = activation;
     job.coefficients = coefficients;
     job.images = plan_.images_of(group);
+    if (next) fetch_ahead(plan_, *next, group, job);
     if (value.identity_of) add_identity_gradient(*value.identity_of, memory, group, job);
     input_gradient(*value.readers.front(), group, job);
   }

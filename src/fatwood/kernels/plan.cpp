@@ -25,7 +25,8 @@ class Planner {
  public:
   Planner(std::vector<LayerSpec>& layers, const StretchOptions& options) : layers_(layers) {
     plan_.options = options;
-    plan_.table = &layer_kernels_for(options.isa, options.precision);
+    plan_.table =
+        options.kernels ? options.kernels : &layer_kernels_for(options.isa, options.precision);
     plan_.lanes = lanes_of(options.isa);
     plan_.block = plan_.table->channel_block;
     plan_.groups = (options.batch + plan_.lanes - 1) / plan_.lanes;

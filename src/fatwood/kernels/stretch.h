@@ -115,6 +115,8 @@ struct ImageShape {
   bool operator==(const ImageShape&) const = default;
 };
 
+struct LayerKernels;  // table.h
+
 /// Which sums of 3×3 convolutions go Winograd's way where that is faster. Its rounding is twice the
 /// direct sum's; in the forward pass it goes on through every norm behind it, and small gradients
 /// then miss f64 by more than four times LibTorch's own error.
@@ -130,6 +132,9 @@ struct StretchOptions {
   /// bf16: values and gradients between layers, and the products of convolutions. Inputs, outputs,
   /// parameters, their gradients and all statistics are f32 either way.
   Precision precision = Precision::f32;
+  /// For benchmarks that look inside a step: instead of the instruction set's own. Must outlive the
+  /// stretch.
+  const LayerKernels* kernels = nullptr;
 };
 
 /// Whether the layer has kernels in bf16: those of ResNet's order, the norm before the activation,

@@ -76,6 +76,11 @@ struct Correlate {
 
   // Winograd's way: weights as pack_winograd leaves them, and winograd_scratch_size floats.
   float* scratch = nullptr;
+
+  /// Memory that the next call reads, or null: brought into the second-level cache between the
+  /// products of this one. Of the first of several jobs; not by Winograd's way.
+  const float* ahead = nullptr;
+  std::int64_t ahead_floats = 0;
 };
 
 /// Gradients with respect to a convolution's weights, summed over the images of a group.

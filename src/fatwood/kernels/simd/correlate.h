@@ -5,6 +5,7 @@
 // holds: one channel in f32, or a pair of them in bf16.
 #pragma once
 
+#include <fatwood/kernels/simd/ahead.h>
 #include <fatwood/kernels/simd/bf16.h>
 #include <fatwood/kernels/simd/epilogue.h>
 #include <fatwood/kernels/simd/vec.h>
@@ -16,6 +17,7 @@ namespace {
 // B·3 accumulators, 3 inputs and a weight fill 32 registers of AVX-512, or 16 of the others.
 constexpr int kBlock = kLanes == 16 ? 8 : 4;
 constexpr int kMostPixels = 3;
+constexpr bool kTight = kLanes < 16;  // nothing else has room
 
 struct Singles {
   static constexpr int kChannels = 1;  // in a lane
@@ -107,6 +109,7 @@ FATWOOD_INLINE void add_row(const float* row, const float* weights,
                             Vec (&sum)[Shape::pixels][kBlock]) {
   unroll<Shape::taps>([&]<int k>(Index<k>) FATWOOD_INLINE_LAMBDA {
     Vec x[Shape::pixels];
+    if constexpr (kTight && Shape::taps <= 3) row = opaque(row);
     unroll<Shape::pixels>([&]<int i>(Index<i>) FATWOOD_INLINE_LAMBDA {
       if constexpr (Shape::valid(i, k)) x[i] = load(row + (Shape::step * i + k) * kLanes);
     });
@@ -274,7 +277,7 @@ FATWOOD_INLINE int next_tile(int left) {
 
 /// One row of output for one block of channels.
 template <class Form>
-void correlate_row(const Correlate& job, int row, int block, bool leads) {
+void correlate_row(const Correlate& job, int row, int block, bool leads, Ahead& ahead) {
   const VariantTable* variants = variants_for<Form>(job.x);
   const int low = job.y.low(row);
   const int high = job.y.high(row);
@@ -313,15 +316,17 @@ void correlate_row(const Correlate& job, int row, int block, bool leads) {
     } else {
       correlate_pixel<Form>(tile);
     }
+    ahead.after_tile();
     at += pixels;
   }
 }
 
 /// The same row of the job and of those beside it.
 template <class Form>
-void correlate_rows(const Correlate& first, int row, int block) {
+void correlate_rows(const Correlate& first, int row, int block, Ahead& ahead) {
   for (const Correlate* job = &first; job; job = job->next) {
-    if (row < job->y.count) correlate_row<Form>(*job, row, block, block == 0 && job == &first);
+    if (row >= job->y.count) continue;
+    correlate_row<Form>(*job, row, block, block == 0 && job == &first, ahead);
   }
 }
 
@@ -329,16 +334,21 @@ template <class Form>
 void correlate(const Correlate& job) {
   const int blocks = (job.out_channels + kBlock - 1) / kBlock;
   int rows = 0;
-  for (const Correlate* j = &job; j; j = j->next) rows = j->y.count > rows ? j->y.count : rows;
+  std::int64_t tiles = 0;
+  for (const Correlate* j = &job; j; j = j->next) {
+    rows = j->y.count > rows ? j->y.count : rows;
+    tiles += std::int64_t{blocks} * j->y.count * ((j->x.count + kMostPixels - 1) / kMostPixels);
+  }
+  Ahead ahead(job.ahead, job.ahead_floats, tiles);
   // Large images: the rows of the input stay in the first-level cache while every block reads them.
   // Small ones: the weights of a block do.
   if (job.y.extent > 7) {
     for (int row = 0; row < rows; ++row) {
-      for (int block = 0; block < blocks; ++block) correlate_rows<Form>(job, row, block);
+      for (int block = 0; block < blocks; ++block) correlate_rows<Form>(job, row, block, ahead);
     }
   } else {
     for (int block = 0; block < blocks; ++block) {
-      for (int row = 0; row < rows; ++row) correlate_rows<Form>(job, row, block);
+      for (int row = 0; row < rows; ++row) correlate_rows<Form>(job, row, block, ahead);
     }
   }
 }

@@ -49,6 +49,12 @@ FATWOOD_INLINE Vec load(const float* p) {
 FATWOOD_INLINE void store(float* p, Vec v) {
   *reinterpret_cast<Vec*>(p) = v;
 }
+/// The same pointer, of which the compiler knows nothing more. It would keep what was loaded from
+/// it for later, and spill sums for that where these fill the registers.
+FATWOOD_INLINE const float* opaque(const float* p) {
+  __asm__("" : "+r"(p));
+  return p;
+}
 FATWOOD_INLINE Vec load_unaligned(const float* p) {
   return *reinterpret_cast<const UnalignedVec*>(p);
 }
