@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <iterator>
 #include <limits>
 #include <map>
@@ -156,8 +155,8 @@ float value_at(std::size_t i, std::uint32_t key) {
 int run(int argc, char** argv) {
   const char* const names[] = {"conv", "residual", "double"};
   const std::string name = argc > 1 ? argv[1] : "conv";
-  const int batch = argc > 2 ? std::atoi(argv[2]) : 512;
-  const int steps = argc > 3 ? std::atoi(argv[3]) : 10;
+  const int batch = argc > 2 ? std::stoi(argv[2]) : 512;
+  const int steps = argc > 3 ? std::stoi(argv[3]) : 10;
   const auto* const found = std::find(std::begin(names), std::end(names), name);
   if (found == std::end(names) || batch < 1 || steps < 1) {
     std::fprintf(stderr, "usage: bench_inside conv|residual|double [batch] [steps]\n");
