@@ -15,14 +15,10 @@
 #include <fatwood/model/model_table.h>
 #include <fatwood/train/optimizer.h>
 
+#include "median.h"
+
 namespace fatwood {
 namespace {
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
 
 constexpr const char* kParts[] = {"forward", "loss", "backward", "optimiser", "step"};
 

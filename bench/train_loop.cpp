@@ -30,6 +30,8 @@
 #include <fatwood/train/scheduling.h>
 #include <fatwood/train/stopping.h>
 
+#include "median.h"
+
 namespace fatwood {
 namespace {
 
@@ -37,12 +39,6 @@ double seconds(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
 // Forward, cross-entropy, backward, fused AdamW: nothing else.

@@ -32,6 +32,11 @@ def is_ours(file):
     return any(folder in file.parents for folder in OURS)
 
 
+def is_test(file):
+    """What only developers run: the tests, the benchmarks, the examples."""
+    return not any(folder in file.parents for folder in OURS[:2])
+
+
 def sources_in(file):
     """The source itself, or those that CMake's unity file includes."""
     inside = [file] if is_ours(file) else [Path(name) for name in re.findall(r'^#include "(/[^"]+\.cpp)"', file.read_text(), re.MULTILINE)]
@@ -61,7 +66,8 @@ def write_if_new(file, text):
 
 def units(build):
     """{unit: (its sources, the compiler's arguments)}. The sources of a target with the same arguments
-    are one unit, a file in BUILD/tidy that includes them: their headers are read once."""
+    are one unit, a file in BUILD/tidy that includes them: their headers are read once. So are the small
+    programs on LibTorch, whose `main` gets a name of its own: a unit takes 7 s for LibTorch's names alone."""
     groups = {}
     for command in json.loads((build / "compile_commands.json").read_text()):
         file = Path(command["directory"], command["file"]).resolve()
@@ -71,13 +77,18 @@ def units(build):
         arguments = [word for index, word in enumerate(words) if index not in skipped and word != "-Werror"]
         target = next(part.stem for part in output.parents if part.name.endswith(".dir"))
         groups.setdefault((target, tuple(arguments)), []).extend(sources_in(file))
+    joined = {}
+    for (target, arguments), sources in sorted(groups.items()):
+        small = len(sources) == 1 and is_test(sources[0]) and "-include" in arguments
+        joined.setdefault(("programs" if small else target, arguments), []).extend(sources)
     found = {}
     (build / "tidy").mkdir(exist_ok=True)
-    for (target, arguments), sources in sorted(groups.items()):
+    for (name, arguments), sources in joined.items():
         if not sources:
             continue
-        unit = build / "tidy" / f"{target}-{hashlib.sha256(repr(arguments).encode()).hexdigest()[:8]}.cpp"
-        write_if_new(unit, "".join(f'#include "{source}"\n' for source in sources))
+        unit = build / "tidy" / f"{name}-{hashlib.sha256(repr(arguments).encode()).hexdigest()[:8]}.cpp"
+        include = '#define main main_{}\n#include "{}"\n#undef main\n' if name == "programs" else '#include "{1}"\n'
+        write_if_new(unit, "".join(include.format(index, source) for index, source in enumerate(sources)))
         found[unit] = sources, with_module(build, arguments)
     return found
 
@@ -92,8 +103,7 @@ def ground(tidy):
 
 
 def check(tidy, unit, sources, arguments):
-    tests = not any(folder in sources[0].parents for folder in OURS[:2])
-    command = [tidy, "--quiet", f"--checks={CHECKS_OF_TESTS if tests else CHECKS}", str(unit), "--", *arguments, *ARGUMENTS]
+    command = [tidy, "--quiet", f"--checks={CHECKS_OF_TESTS if is_test(sources[0]) else CHECKS}", str(unit), "--", *arguments, *ARGUMENTS]
     result = subprocess.run(command, capture_output=True, text=True)
     return result.returncode == 0, result.stdout + (result.stderr if result.returncode else "")
 
@@ -107,7 +117,8 @@ def main():
     digests = {unit: hashlib.sha256(base + repr(arguments).encode() + b"".join(source.read_bytes() for source in sources)).hexdigest()
                for unit, (sources, arguments) in found.items()}
     known = set(json.loads(cache.read_text())) if cache.exists() else set()
-    to_check = [unit for unit in found if digests[unit] not in known]
+    to_check = sorted((unit for unit in found if digests[unit] not in known), reverse=True,
+                      key=lambda unit: sum(source.stat().st_size for source in found[unit][0]))
     failed = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for unit, (good, output) in zip(to_check, pool.map(lambda unit: check(tidy, unit, *found[unit]), to_check)):
