@@ -2,12 +2,15 @@
 
 #include <fatwood/engine/engine.h>
 #include <fatwood/engine/tune.h>
+#include <fatwood/model/adaptor.h>
 #include <fatwood/model/blocks.h>
 #include <fatwood/model/cnn.h>
 #include <fatwood/model/conv.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/model/sequential.h>
 #include <fatwood/model/threads.h>
+
+#include "support/thrown.h"
 
 namespace fatwood {
 namespace {
@@ -176,6 +179,30 @@ TEST(Tune, in_bf16_layers_without_such_kernels_get_entries_in_f32) {
   kernels::LayerSpec basic = kernels::BasicSpec{};
   const kernels::TuningTable none;
   EXPECT_EQ(precision_for(basic, kernels::Precision::bf16), kernels::Precision::f32);
+}
+
+TEST(Tune, a_frozen_first_layer_is_measured_by_its_forward_pass) {
+  const LayerPtr model = small_network();
+  for (Tensor& parameter : model->layers()[0].layer->parameters()) {
+    parameter.set_requires_grad(false);
+  }
+  const TuneResult result = tune_layers(*model, torch::randn({32, 1, 8, 8}), {.seconds = 0});
+  ASSERT_EQ(result.layers.size(), 2u);
+  for (const TunedLayer& layer : result.layers) {
+    EXPECT_GT(layer.entry.kernels_ms, 0);
+    EXPECT_GT(layer.entry.torch_ms, 0);
+  }
+}
+
+TEST(Tune, a_model_that_cannot_be_copied_is_refused_before_the_work) {
+  std::stop_source stop;
+  stop.request_stop();  // nothing would be measured
+  const LayerPtr model =
+      make<Sequential>({make<Conv>({.c_in = 1, .c_out = 4}), adapt(torch::nn::Flatten())});
+  EXPECT_THAT(thrown_by([&] {
+                tune_layers(*model, torch::randn({8, 1, 4, 4}), {.stop = stop.get_token()});
+              }),
+              error_with(ErrorKind::model, "cannot be cloned"));
 }
 
 TEST(Tune, a_stop_ends_it_and_says_so) {

@@ -170,6 +170,32 @@ TEST_P(StretchOn, the_same_step_gives_the_same_bits) {
   EXPECT_EQ(run(), run());
 }
 
+TEST_P(StretchOn, a_backward_pass_takes_other_numbers_of_threads_than_were_planned) {
+  const auto gradients = [&](int planned, int backwards) {
+    Network network(14);
+    const std::vector<LayerSpec> layers{network.conv(3, 9, 3, 1, {0.1F, 0.4F}, true, false),
+                                        network.conv(9, 20, 3, 2, {0.1F, 0.4F}, true, false)};
+    Stretch stretch(layers, {.batch = 37,
+                             .input = {3, 9, 9},
+                             .threads = planned,
+                             .isa = isa(),
+                             .input_gradient = true});
+    const auto x = normal(37 * 3 * 81, 1);
+    const auto g = normal(37 * 20 * 25, 2);
+    std::vector<float> out(g.size()), all(x.size());
+    stretch.forward(x.data(), out.data(), Mode::train, threads(planned));
+    stretch.backward(g.data(), all.data(), threads(backwards));
+    for (const LayerSpec& layer : layers) {
+      const auto& conv = std::get<ConvSpec>(layer);
+      all.insert(all.end(), conv.weight.grad, conv.weight.grad + conv.c_out * conv.c_in * 9);
+      all.insert(all.end(), conv.norm->weight.grad, conv.norm->weight.grad + conv.c_out);
+    }
+    return all;
+  };
+  EXPECT_EQ(gradients(1, 3), gradients(1, 1));
+  EXPECT_EQ(gradients(3, 1), gradients(3, 3));
+}
+
 TEST_P(StretchOn, statistics_and_histogram_are_those_of_the_true_output) {
   Network network(4);
   std::vector<LayerSpec> layers{network.conv(2, 12, 3, 1, {0.1F, 0.4F}, true, false),
@@ -245,6 +271,16 @@ TEST(Stretch, backward_runs_once_after_a_forward_pass) {
   EXPECT_THROW(stretch.backward(out.data(), x.data()), Error);  // planned without input gradient
   stretch.backward(out.data(), nullptr);
   EXPECT_THROW(stretch.backward(out.data(), nullptr), Error);
+}
+
+TEST(Stretch, a_histogram_of_too_many_bins_is_refused) {
+  Network network(15);
+  Stretch stretch({network.conv(1, 2, 3, 1, {}, false, true)}, {2, {1, 3, 3}});
+  const std::vector<float> x(18);
+  std::vector<float> out(36);
+  stretch.forward(x.data(), out.data(), Mode::eval);
+  std::vector<std::int64_t> counts(1025);
+  EXPECT_THROW(stretch.histogram(0, 10, counts), Error);
 }
 
 TEST(Stretch, kernels_of_the_callers_own_do_the_work) {

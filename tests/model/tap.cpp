@@ -83,6 +83,51 @@ TEST(Tap, due_taps_joins_the_requests_without_moving_them_on) {
   EXPECT_FALSE(relu->due_taps(Mode::evaluation));
 }
 
+TEST(Tap, due_taps_looks_ahead_and_counts_a_call_before_as_a_wish_for_tensors) {
+  const auto relu = make<GeneralReLU>({});
+  const auto handle = relu->add_tap(
+      {.request = {.hist_period = 2, .period = 2}, .deliver = [](const auto&) {}, .before = [] {}});
+  const auto due = [&](std::int64_t ahead) { return relu->due_taps(Mode::training, ahead); };
+  EXPECT_TRUE(due(0)->tensors && due(0)->moments && due(0)->hist_period == 1);
+  EXPECT_FALSE(due(1) || due(3));
+  EXPECT_TRUE(due(2)->tensors && !due(2)->moments && due(2)->hist_period == 0);
+  EXPECT_TRUE(due(4)->moments);
+}
+
+TEST(Tap, may_remove_itself_and_place_others_while_it_is_served) {
+  const auto relu = make<GeneralReLU>({});
+  int own_served = 0, others_served = 0;
+  TapHandle own;
+  std::vector<TapHandle> others;
+  own = relu->add_tap({.deliver = [&](const TapReading&) {
+    for (int i = 0; i < 20; ++i) {
+      others.push_back(relu->add_tap({.deliver = [&](const TapReading&) { ++others_served; }}));
+    }
+    own.remove();
+    ++own_served;
+  }});
+  relu->forward(torch::randn({2, 2}));
+  EXPECT_EQ(own_served, 1);
+  EXPECT_EQ(others_served, 0);
+  relu->forward(torch::randn({2, 2}));
+  EXPECT_EQ(own_served, 1);
+  EXPECT_EQ(others_served, 20);
+}
+
+TEST(Tap, is_not_served_once_another_has_removed_it) {
+  const auto relu = make<GeneralReLU>({});
+  std::string calls;
+  TapHandle second;
+  const auto first = relu->add_tap({.before = [&] {
+    calls += "first ";
+    second.remove();
+  }});
+  second = relu->add_tap({.deliver = [&](const TapReading&) { calls += "served "; },
+                          .before = [&] { calls += "second "; }});
+  relu->forward(torch::randn({2, 2}));
+  EXPECT_EQ(calls, "first ");
+}
+
 TEST(Tap, measures_any_layout_alike) {
   torch::manual_seed(0);
   const Tensor x = torch::randn({8, 3, 5, 7}) * 3;

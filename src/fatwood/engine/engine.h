@@ -35,6 +35,10 @@ kernels::Precision precision_named(std::string_view name, Engine engine);
 /// A backward pass through the kernels throws Error{model} when another forward pass of the same
 /// layers and shapes with gradients has come after its own, when it is the second of its forward
 /// pass, and under create_graph: the values lie in one memory, which the backward pass overwrites.
+///
+/// Threads may share a model: its kernels serve one at a time, and a pass without gradients gives
+/// what it would give alone. One with gradients ends another thread's, as above. What changes the
+/// model, its taps included, is for one thread at a time, as with LibTorch's own modules.
 void use_engine(torch::nn::Module& model, Engine engine, kernels::Isa isa = kernels::default_isa(),
                 KernelChoice choice = KernelChoice::table,
                 kernels::Precision precision = kernels::Precision::f32, TuningPtr tuning = nullptr,

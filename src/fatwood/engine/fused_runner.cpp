@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <span>
 
 #include <ATen/autocast_mode.h>
 
@@ -18,10 +19,27 @@ bool takes_fused(const Tensor& x) {
          x.layout() == torch::kStrided && !at::autocast::is_autocast_enabled(at::kCPU);
 }
 
+/// What the layer's taps want of the coming pass, when it stands behind `before` in a stretch: each
+/// time that it stands there moves its taps on.
+std::optional<TapRequest> request_of(const LayerPtr& layer, std::span<const LayerPtr> before) {
+  if (!layer->has_taps()) return std::nullopt;
+  return layer->due_taps(layer->is_training() ? Mode::training : Mode::evaluation,
+                         std::count(before.begin(), before.end(), layer));
+}
+
 /// Taps that want the tensors themselves are served where the tensors exist.
-bool wants_tensors(const Layer& layer) {
-  const auto request = layer.due_taps(layer.is_training() ? Mode::training : Mode::evaluation);
+bool wants_tensors(const LayerPtr& layer, std::span<const LayerPtr> before) {
+  const auto request = request_of(layer, before);
   return request && request->tensors;
+}
+
+std::vector<std::optional<TapRequest>> requests_of(std::span<const LayerPtr> layers) {
+  std::vector<std::optional<TapRequest>> requests;
+  requests.reserve(layers.size());
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    requests.push_back(request_of(layers[i], layers.first(i)));
+  }
+  return requests;
 }
 
 }  // namespace
@@ -37,7 +55,7 @@ Tensor FusedRunner::run(Sequential& layers, const Tensor& input) {
     kernels::ImageShape image;  // of the next layer's input
     for (std::size_t j = i; j < layers.size() && takes_fused(x); ++j) {
       const LayerPtr& layer = layers[j];
-      if (wants_tensors(*layer)) break;
+      if (wants_tensors(layer, known)) break;
       if (!known.empty() && layer->is_training() != known.front()->is_training()) break;
       auto next = translate(*layer, reason);
       if (!next) break;
@@ -77,10 +95,28 @@ void FusedRunner::forget_oldest_plan(std::size_t first) {
   }
 }
 
+std::size_t FusedRunner::plans() const {
+  const std::scoped_lock lock(*busy_);
+  return planned_.size();
+}
+
+std::shared_ptr<FusedStretch> FusedRunner::plan_for(
+    const StretchKey& key, const std::vector<TranslatedLayer>& translated) {
+  const auto found = std::find_if(planned_.begin(), planned_.end(), [&](const auto& stretch) {
+    return stretch->key() == key && stretch->fits(translated);
+  });
+  if (found == planned_.end()) {
+    planned_.push_front(std::make_shared<FusedStretch>(key, translated, isa_, busy_));
+    forget_oldest_plan(key.first);
+  } else {
+    planned_.splice(planned_.begin(), planned_, found);
+  }
+  return planned_.front();
+}
+
 Tensor FusedRunner::run_known(const std::vector<LayerPtr>& layers,
-                              std::vector<TranslatedLayer>& translated, std::size_t first,
+                              const std::vector<TranslatedLayer>& translated, std::size_t first,
                               const Tensor& input) {
-  const bool training = layers.front()->is_training();
   bool wants_gradient = input.requires_grad();
   for (const TranslatedLayer& layer : translated) {
     for (const Tensor& parameter : layer.parameters) wants_gradient |= parameter.requires_grad();
@@ -95,29 +131,26 @@ Tensor FusedRunner::run_known(const std::vector<LayerPtr>& layers,
   key.differentiable = wants_gradient && torch::GradMode::is_enabled();
   key.input_gradient = key.differentiable && input.requires_grad();
 
-  auto found = std::find_if(planned_.begin(), planned_.end(), [&](const auto& stretch) {
-    return stretch->key() == key && stretch->fits(translated);
-  });
-  if (found == planned_.end()) {
-    planned_.push_front(std::make_shared<FusedStretch>(key, translated, isa_));
-    forget_oldest_plan(first);
-  } else {
-    planned_.splice(planned_.begin(), planned_, found);
-  }
-  const std::shared_ptr<FusedStretch> stretch = planned_.front();
-
-  const Mode mode = training ? Mode::training : Mode::evaluation;
-  bool watch = false;
-  for (const LayerPtr& layer : layers) watch |= layer->due_taps(mode).has_value();
-  const Tensor out = stretch->run(input.contiguous(), translated, training, watch);
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    if (!layers[i]->has_taps()) continue;
-    const auto request = layers[i]->due_taps(mode);
-    std::optional<ActivationStatistics> statistics;
-    if (request && request->moments) {
-      statistics = stretch->statistics(i, request->hist_period > 0);
+  const auto requests = requests_of(layers);
+  const bool watch = std::any_of(requests.begin(), requests.end(),
+                                 [](const auto& request) { return request && request->moments; });
+  const Tensor x = input.contiguous();
+  std::vector<std::optional<ActivationStatistics>> statistics(layers.size());
+  Tensor out;
+  {
+    // Nobody's code but the kernels' runs in here: a tap may run the model again.
+    const std::scoped_lock lock(*busy_);
+    const std::shared_ptr<FusedStretch> stretch = plan_for(key, translated);
+    out = stretch->run(x, translated, layers.front()->is_training(), watch);
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      const auto& request = requests[i];
+      if (request && request->moments) {
+        statistics[i] = stretch->statistics(i, request->hist_period > 0);
+      }
     }
-    layers[i]->serve_taps({}, {}, statistics);
+  }
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (layers[i]->has_taps()) layers[i]->serve_taps({}, {}, std::move(statistics[i]));
   }
   return out;
 }

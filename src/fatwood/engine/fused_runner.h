@@ -4,6 +4,8 @@
 
 #include <list>
 #include <memory>
+#include <mutex>
+#include <vector>
 
 #include <fatwood/engine/choice.h>
 #include <fatwood/engine/translate.h>
@@ -13,6 +15,7 @@
 namespace fatwood {
 
 class FusedStretch;
+struct StretchKey;
 
 class FusedRunner : public SequenceRunner {
  public:
@@ -28,14 +31,18 @@ class FusedRunner : public SequenceRunner {
   Tensor run(Sequential& layers, const Tensor& x) override;
 
   /// How many planned stretches, each with its memory, are kept for the next steps.
-  std::size_t plans() const { return planned_.size(); }
+  std::size_t plans() const;
 
  private:
+  /// The stretch planned for that, made if there is none.
+  std::shared_ptr<FusedStretch> plan_for(const StretchKey& key,
+                                         const std::vector<TranslatedLayer>& translated);
   /// Drops what was used longest ago of the stretch that begins at layer `first`, if it has too
   /// many.
   void forget_oldest_plan(std::size_t first);
-  Tensor run_known(const std::vector<LayerPtr>& layers, std::vector<TranslatedLayer>& translated,
-                   std::size_t first, const Tensor& x);
+  Tensor run_known(const std::vector<LayerPtr>& layers,
+                   const std::vector<TranslatedLayer>& translated, std::size_t first,
+                   const Tensor& input);
 
   kernels::Isa isa_;
   KernelChoice choice_;
@@ -44,6 +51,9 @@ class FusedRunner : public SequenceRunner {
   kernels::WinogradUse winograd_;
   /// Planned stretches, the latest used first: full and short batches, training and evaluation.
   std::list<std::shared_ptr<FusedStretch>> planned_;
+  /// Held while a stretch runs, forwards or backwards: its memory is one, and several stretches may
+  /// write the same running statistics. Shared with them, whose backward passes may outlive this.
+  std::shared_ptr<std::mutex> busy_ = std::make_shared<std::mutex>();
 };
 
 }  // namespace fatwood

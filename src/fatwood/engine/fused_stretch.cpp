@@ -34,6 +34,21 @@ std::vector<Tensor> parameters_of(const std::vector<TranslatedLayer>& layers) {
   return all;
 }
 
+/// The values as they lie now. The tensor is the one of the forward pass, but what it holds may
+/// have been replaced since, which its version does not tell.
+const float* values_of(const Tensor& parameter, at::IntArrayRef shape) {
+  if (parameter.scalar_type() == torch::kFloat && parameter.device().is_cpu() &&
+      parameter.is_contiguous() && parameter.sizes() == shape) {
+    return parameter.const_data_ptr<float>();
+  }
+  throw Error(ErrorKind::model, "fused backward",
+              "a parameter, replaced between forward and backward: found " +
+                  std::string(c10::toString(parameter.scalar_type())) + " " +
+                  shape_text(parameter.sizes()) + " on " + parameter.device().str() +
+                  (parameter.is_contiguous() ? "" : ", not contiguous") + ", wanted Float " +
+                  shape_text(shape) + " on cpu, contiguous");
+}
+
 /// Carries a stretch inside an autograd context.
 struct StretchHolder : torch::CustomClassHolder {
   explicit StretchHolder(std::shared_ptr<FusedStretch> held) : stretch(std::move(held)) {}
@@ -71,8 +86,10 @@ struct FusedFunction : torch::autograd::Function<FusedFunction> {
 };
 
 FusedStretch::FusedStretch(StretchKey key, const std::vector<TranslatedLayer>& layers,
-                           kernels::Isa isa)
-    : key_(std::move(key)), stretch_(specs_of(layers), options_of(key_, isa)) {
+                           kernels::Isa isa, std::shared_ptr<std::mutex> busy)
+    : key_(std::move(key)),
+      stretch_(specs_of(layers), options_of(key_, isa)),
+      busy_(std::move(busy)) {
   for (const Tensor& parameter : parameters_of(layers)) {
     parameter_shapes_.push_back(parameter.sizes().vec());
   }
@@ -81,15 +98,11 @@ FusedStretch::FusedStretch(StretchKey key, const std::vector<TranslatedLayer>& l
 }
 
 bool FusedStretch::fits(const std::vector<TranslatedLayer>& layers) const {
-  // A layer's options never change, so the same kinds with the same parameters are the same shapes.
+  // Parts of a block and LibTorch's options can change at any time. Parameters have the shapes that
+  // the specs say: translate() has seen to that.
   if (layers.size() != shape_.size()) return false;
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    if (layers[i].spec.index() != shape_[i].index()) return false;
-  }
-  const std::vector<Tensor> parameters = parameters_of(layers);
-  if (parameters.size() != parameter_shapes_.size()) return false;
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    if (parameters[i].sizes() != at::IntArrayRef(parameter_shapes_[i])) return false;
+    if (!same_plan(layers[i].spec, shape_[i])) return false;
   }
   return true;
 }
@@ -118,8 +131,9 @@ Tensor FusedStretch::run(const Tensor& x, const std::vector<TranslatedLayer>& la
 
 Tensor FusedStretch::forward(const Tensor& x) {
   const kernels::ImageShape shape = stretch_.output_shape();
-  Tensor out = flattens_ ? torch::empty({key_.input[0], shape.channels})
-                         : torch::empty({key_.input[0], shape.channels, shape.height, shape.width});
+  std::vector<std::int64_t> sizes{key_.input[0], shape.channels};
+  if (!flattens_) sizes.insert(sizes.end(), {shape.height, shape.width});
+  Tensor out = torch::empty(sizes, torch::kFloat);
   ++generation_;
   stretch_.forward(x.const_data_ptr<float>(), out.data_ptr<float>(),
                    training_ ? kernels::Mode::train : kernels::Mode::eval, torch_threads());
@@ -129,6 +143,7 @@ Tensor FusedStretch::forward(const Tensor& x) {
 std::vector<Tensor> FusedStretch::backward(const Tensor& grad,
                                            const std::vector<Tensor>& parameters,
                                            std::int64_t generation) {
+  const std::scoped_lock lock(*busy_);
   if (generation != generation_) {
     throw Error(ErrorKind::model, "fused backward",
                 "found another forward pass of the same layers since, wanted backward right after "
@@ -136,15 +151,16 @@ std::vector<Tensor> FusedStretch::backward(const Tensor& grad,
   }
   std::int64_t size = 0;
   for (const Tensor& parameter : parameters) size += parameter.numel();
-  const Tensor arena = torch::empty({size});
+  const Tensor arena = torch::empty({size}, torch::kFloat);
 
   std::vector<Tensor> gradients(1);
-  if (key_.input_gradient) gradients[0] = torch::empty(key_.input);
+  if (key_.input_gradient) gradients[0] = torch::empty(key_.input, torch::kFloat);
   std::int64_t at = 0;
   std::size_t i = 0;
   for (kernels::LayerSpec& spec : stretch_.layers()) {
     for (kernels::Parameter* slot : parameter_slots(spec)) {
-      const Tensor& parameter = parameters[i++];
+      const Tensor& parameter = parameters[i];
+      slot->value = values_of(parameter, parameter_shapes_[i++]);
       Tensor gradient;
       if (parameter.requires_grad()) {
         gradient = arena.narrow(0, at, parameter.numel()).view(parameter.sizes());

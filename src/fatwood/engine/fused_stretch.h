@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include <ATen/core/ivalue.h>
@@ -30,11 +31,13 @@ struct StretchKey {
 
 class FusedStretch : public std::enable_shared_from_this<FusedStretch> {
  public:
-  FusedStretch(StretchKey key, const std::vector<TranslatedLayer>& layers, kernels::Isa isa);
+  /// `busy`: held by the caller of run() and statistics(), and by backward() itself.
+  FusedStretch(StretchKey key, const std::vector<TranslatedLayer>& layers, kernels::Isa isa,
+               std::shared_ptr<std::mutex> busy);
 
   const StretchKey& key() const { return key_; }
 
-  /// Whether layers translated anew have the shapes that this was planned for.
+  /// Whether layers translated anew are such as this was planned for.
   bool fits(const std::vector<TranslatedLayer>& layers) const;
 
   /// x as in the key, contiguous float; `layers` hold the parameters as they are now.
@@ -55,6 +58,7 @@ class FusedStretch : public std::enable_shared_from_this<FusedStretch> {
   std::vector<kernels::LayerSpec> shape_;
   std::vector<std::vector<std::int64_t>> parameter_shapes_;
   kernels::Stretch stretch_;
+  std::shared_ptr<std::mutex> busy_;
   bool flattens_ = false;
   bool training_ = false;
   std::int64_t generation_ = 0;  ///< of the values in the stretch's memory: counts forward passes

@@ -29,7 +29,11 @@ std::optional<TranslatedLayer> translate(const Layer& layer, std::string& reason
 /// Every parameter of the spec, in one fixed order.
 std::vector<kernels::Parameter*> parameter_slots(kernels::LayerSpec& spec);
 
-/// Points `to` at the parameters and running statistics of `from`, a spec of the same shape.
+/// Whether what was planned for one spec runs the other: the same but for parameters, running
+/// statistics and the norms' numbers.
+bool same_plan(const kernels::LayerSpec& a, const kernels::LayerSpec& b);
+
+/// Points `to` at the parameters and running statistics of `from`; their plan is the same.
 void rebind(kernels::LayerSpec& to, const kernels::LayerSpec& from);
 
 }  // namespace fatwood

@@ -31,17 +31,20 @@ class Way {
   Way(LayerPtr layer, Tensor x) : layer_(std::move(layer)), x_(std::move(x)) { layer_->train(); }
 
   void turn() {
+    const torch::AutoGradMode with_gradients(true);
     for (Tensor& parameter : layer_->parameters()) parameter.mutable_grad().reset();
     if (x_.requires_grad()) x_.mutable_grad().reset();
     const auto begin = Clock::now();
     const Tensor out = layer_->forward(x_);
-    const auto between = Clock::now();
-    if (!gradient_.defined()) gradient_ = torch::randn_like(out);
-    const auto again = Clock::now();
-    out.backward(gradient_);
-    const auto end = Clock::now();
-    ms_.push_back(
-        std::chrono::duration<double, std::milli>((between - begin) + (end - again)).count());
+    Clock::duration taken = Clock::now() - begin;
+    // A frozen layer that no gradient passes through has a forward pass alone.
+    if (out.requires_grad()) {
+      if (!gradient_.defined()) gradient_ = torch::randn_like(out);
+      const auto again = Clock::now();
+      out.backward(gradient_);
+      taken += Clock::now() - again;
+    }
+    ms_.push_back(std::chrono::duration<double, std::milli>(taken).count());
   }
 
   void forget() { ms_.clear(); }
@@ -130,7 +133,7 @@ std::vector<Distinct> distinct_layers(Layer& model, const Tensor& batch, const T
 }
 
 bool measure(Distinct& distinct, const TuneOptions& options) {
-  const auto values = torch::randn(distinct.input);
+  const auto values = torch::randn(distinct.input, torch::kFloat);
   const auto input = [&](const Tensor& x) {
     return x.detach().set_requires_grad(distinct.input_gradient);
   };
@@ -176,6 +179,7 @@ bool TuneResult::changes() const {
 }
 
 TuneResult tune_layers(Layer& model, const Tensor& batch, const TuneOptions& options) {
+  copy_of(model);  // so that a model that compare_networks cannot copy is refused before the work
   TuneResult result;
   for (Distinct& distinct : distinct_layers(model, batch, options, result)) {
     if (!measure(distinct, options)) {

@@ -52,10 +52,12 @@ struct TuneResult {
 /// Measures forward and backward pass in training mode of every layer that the kernels know, alone:
 /// the kernels as a stretch of one layer, LibTorch channels-last, in turns, each with random values
 /// in the layout it likes; medians. The input's gradient is taken but for layers that no gradient
-/// leaves, as the first. Where an entry leaves the built-in choice, steps of the whole network
-/// under both follow; if the tuned one is not the faster, every entry keeps to the built-in choice.
-/// `batch` is (N, C, H, W). The model's values stay as they are. Throws Error{data} where a norm is
-/// left with one value per channel.
+/// leaves, as the first; if such a layer is frozen, its forward pass is all. Where an entry leaves
+/// the built-in choice, steps of the whole network under both follow; if the tuned one is not the
+/// faster, every entry keeps to the built-in choice. `batch` is (N, C, H, W). The model's values
+/// stay as they are. Throws Error{data} where a norm is left with one value per channel, and,
+/// before anything is measured, Error{model} for a model that cannot be cloned, as one with an
+/// Adaptor in it: the steps are taken by copies.
 TuneResult tune_layers(Layer& model, const Tensor& batch, const TuneOptions& options);
 
 }  // namespace fatwood

@@ -21,10 +21,7 @@ struct Part {
 
 Moments one_pass(std::span<const float> x, bool with_moments, float top,
                  std::span<std::int64_t> counts, const ParallelFor& parallel, Isa isa) {
-  if (counts.size() > kMostBins) {
-    throw Error(ErrorKind::internal, "histogram",
-                "bins: found " + std::to_string(counts.size()) + ", wanted 1024 at most");
-  }
+  check_histogram_bins(counts.size());
   const KernelTable& table = table_for(isa);
   std::vector<Part> parts(static_cast<std::size_t>(parallel.threads()));
   for (Part& part : parts) part.counts.resize(counts.size());
@@ -55,6 +52,12 @@ Moments one_pass(std::span<const float> x, bool with_moments, float top,
 double Moments::std() const {
   if (count < 2) return std::numeric_limits<double>::quiet_NaN();
   return std::sqrt(m2 / static_cast<double>(count - 1));
+}
+
+void check_histogram_bins(std::size_t bins) {
+  if (bins <= kMostBins) return;
+  throw Error(ErrorKind::internal, "histogram",
+              "bins: found " + std::to_string(bins) + ", wanted 1024 at most");
 }
 
 void Moments::add(const PartialMoments& other) {

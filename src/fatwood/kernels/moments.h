@@ -3,6 +3,7 @@
 // so that a mean far from zero costs no digits.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -34,6 +35,9 @@ Moments moments(std::span<const float> x, const ParallelFor& parallel = {},
 /// The histogram that the activation statistics keep: 40 bins over [0, 10].
 inline constexpr int kHistogramBins = 40;
 inline constexpr float kHistogramTop = 10.0F;
+
+/// Throws Error{internal} for more than 1024, which is what the kernels have room for.
+void check_histogram_bins(std::size_t bins);
 
 /// Writes to counts exactly what torch.histc(x.abs(), counts.size(), 0, top) returns: larger values
 /// and NaN are dropped, `top` itself falls into the last bin. Throws Error{internal} for more than

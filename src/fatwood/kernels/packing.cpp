@@ -184,7 +184,9 @@ void reduce_weight_gradient(const ConvShape& conv, const GradientParts& parts,
   const int taps = conv.taps();
   const int padded = round_up(conv.c_out, parts.lanes);
   const std::int64_t per_output = static_cast<std::int64_t>(conv.c_in) * taps;
-  parallel.for_each_part(conv.c_in, 1, [&](int part, std::int64_t begin, std::int64_t end) {
+  // Not as many parts as there are threads now: scratch is for those that the sums were made by.
+  parallel.for_each(parts.parts, [&](std::int64_t part) {
+    const auto [begin, end] = ParallelFor::part_of(part, parts.parts, conv.c_in, 1);
     float* sums = scratch[part];
     for (int c = static_cast<int>(begin); c < static_cast<int>(end); ++c) {
       gather_sums(conv, parts, c, sums);

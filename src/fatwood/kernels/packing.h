@@ -86,8 +86,8 @@ void sum_taps(const ConvShape& conv, const GradientParts& parts, float* tap_sums
 
 /// grad (O, I, ky, kx) = scale·G + shift·S, or nothing when grad is null; and, where `input_sums`
 /// (I, 2) is given, the sums over the input's gradient that its norm needs: Σdy = Σ w·S and
-/// Σdy·a = Σ w·G.  scale and shift may be null (1 and 0). scratch: for each of parallel's parts
-/// (ky, kx, O rounded up to lanes).
+/// Σdy·a = Σ w·G.  scale and shift may be null (1 and 0). scratch: for each of parts.parts
+/// (ky, kx, O rounded up to lanes); `parallel` may have more threads or fewer.
 void reduce_weight_gradient(const ConvShape& conv, const GradientParts& parts,
                             const float* tap_sums, const float* weight, const float* scale,
                             const float* shift, float* grad, double* input_sums,

@@ -76,6 +76,7 @@ Moments Stretch::moments(std::size_t layer) const {
 
 void Stretch::histogram(std::size_t layer, float top, std::span<std::int64_t> counts,
                         const ParallelFor& parallel) const {
+  check_histogram_bins(counts.size());
   Plan& plan = impl_->plan;
   const Value& value = *plan.values[plan.layer_outputs.at(layer)];
   if (!impl_->ran_forward) {

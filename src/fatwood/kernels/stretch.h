@@ -125,7 +125,7 @@ enum class WinogradUse { off, gradients, everywhere };
 struct StretchOptions {
   int batch = 1;
   ImageShape input;
-  int threads = 1;
+  int threads = 1;  ///< parts that work is cut into, whatever a pass's ParallelFor has
   Isa isa = default_isa();
   bool input_gradient = false;
   WinogradUse winograd = WinogradUse::gradients;  ///< in bf16: off
@@ -174,7 +174,7 @@ class Stretch {
   void watch(bool on);
   /// Of layer i's output in the last forward pass; between it and the backward pass.
   Moments moments(std::size_t layer) const;
-  /// |output| in counts.size() bins over [0, top].
+  /// |output| in counts.size() bins over [0, top]; throws Error{internal} for more than 1024.
   void histogram(std::size_t layer, float top, std::span<std::int64_t> counts,
                  const ParallelFor& parallel = {}) const;
 

@@ -23,8 +23,22 @@ std::shared_ptr<torch::nn::Module> Layer::clone(const std::optional<torch::Devic
   generator.set_state(generator_state);
   copy_state(*this, *copy);
   if (device) copy->to(*device);
-  copy->train(is_training());
+  copy_modes(*this, *copy);
   return copy;
+}
+
+void Layer::copy_modes(const torch::nn::Module& from, torch::nn::Module& to) {
+  to.train(from.is_training());  // takes along what is inside, whose own modes therefore follow
+  using Modules = std::vector<std::shared_ptr<torch::nn::Module>>;
+  const auto copy_all = [](const Modules& parts, const Modules& copies) {
+    for (std::size_t i = 0; i < parts.size() && i < copies.size(); ++i) {
+      copy_modes(*parts[i], *copies[i]);
+    }
+  };
+  const auto* layer = dynamic_cast<const Layer*>(&from);
+  const auto* copy = dynamic_cast<const Layer*>(&to);
+  if (layer && copy) copy_all(layer->unregistered_parts(), copy->unregistered_parts());
+  copy_all(from.children(), to.children());
 }
 
 std::ostream& operator<<(std::ostream& stream, const Layer& layer) {

@@ -37,8 +37,8 @@ class Layer : public torch::nn::Module {
   /// A layer of the same options and fresh parameters.
   virtual LayerPtr remake() const = 0;
 
-  /// Deep copy: same options, same values, same mode, no taps; on `device` if given. Leaves the
-  /// default random generator as it was.
+  /// Deep copy: same options, same values, same mode of each module, no taps; on `device` if given.
+  /// Leaves the default random generator as it was.
   std::shared_ptr<torch::nn::Module> clone(
       const std::optional<torch::Device>& device = std::nullopt) const override;
 
@@ -49,12 +49,14 @@ class Layer : public torch::nn::Module {
   /// Places a tap; it is served until the handle goes. The layer must be held by a shared_ptr.
   TapHandle add_tap(Tap tap);
 
-  /// What the taps due at the next forward pass in `mode` want, joined; nullopt when none is due.
-  /// For engines, which serve taps themselves through `serve_taps`.
-  std::optional<TapRequest> due_taps(Mode mode) const;
+  /// What the taps due at the next forward pass in `mode` want, or at the one `ahead` passes after
+  /// it, joined; nullopt when none is due. A tap with `before` counts as one that wants tensors:
+  /// its layer must run by itself. For engines, which serve taps themselves through `serve_taps`.
+  std::optional<TapRequest> due_taps(Mode mode, std::int64_t ahead = 0) const;
 
   /// Delivers to the taps that are due and moves every tap's count on. `statistics` is used where
-  /// it is given, measured from `output` where it is not.
+  /// it is given, measured from `output` where it is not. A tap that wants what an engine did not
+  /// keep, being placed after the engine asked, waits for the next pass.
   void serve_taps(const Tensor& input, const Tensor& output,
                   std::optional<ActivationStatistics> statistics = std::nullopt);
 
@@ -63,19 +65,27 @@ class Layer : public torch::nn::Module {
  protected:
   virtual Tensor compute(const Tensor& x) = 0;
 
+  /// What works for this layer without being registered in it: clone() sets its modes, too.
+  virtual std::vector<std::shared_ptr<torch::nn::Module>> unregistered_parts() const { return {}; }
+
  private:
   friend class TapHandle;
   struct PlacedTap {
     std::int64_t id;
     Tap tap;
-    std::int64_t passes;  // forward passes of the modes it asked for
-    bool due(Mode mode) const;
-    bool hist_due() const;
+    std::int64_t passes;   // forward passes of the modes it asked for
+    bool removed = false;  // perhaps while taps are served
+    bool wants(Mode mode) const;
+    bool due(Mode mode, std::int64_t ahead = 0) const;
+    bool hist_due(std::int64_t ahead = 0) const;
+    bool served_by(const Tensor& output,
+                   const std::optional<ActivationStatistics>& statistics) const;
   };
   Mode mode() const { return is_training() ? Mode::training : Mode::evaluation; }
   void announce_taps();
+  static void copy_modes(const torch::nn::Module& from, torch::nn::Module& to);
 
-  std::vector<PlacedTap> taps_;
+  std::vector<std::shared_ptr<PlacedTap>> taps_;
   std::int64_t next_tap_id_ = 1;
 };
 

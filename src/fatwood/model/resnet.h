@@ -108,6 +108,9 @@ class ResNet : public Layer {
 
  protected:
   Tensor compute(const Tensor& x) override { return sequence_->forward(x); }
+  std::vector<std::shared_ptr<torch::nn::Module>> unregistered_parts() const override {
+    return {sequence_};
+  }
 
  private:
   Options options_;

@@ -30,7 +30,9 @@ LayerPtr Sequential::remake() const {
 }
 
 Tensor Sequential::compute(const Tensor& x) {
-  return runner_ && !PlainExecution::active() ? runner_->run(*this, x) : run_layers(x);
+  // A copy: a layer, or a tap, may install another runner while this one runs.
+  const std::shared_ptr<SequenceRunner> runner = runner_;
+  return runner && !PlainExecution::active() ? runner->run(*this, x) : run_layers(x);
 }
 
 Tensor Sequential::run_layers(Tensor x) {
