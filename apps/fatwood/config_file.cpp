@@ -68,6 +68,8 @@ std::vector<std::string> arguments_of_config(const std::string& text, const std:
 std::vector<std::string> with_config_file(std::vector<std::string> arguments) {
   const std::optional<std::string> path = take_config(arguments);
   if (!path) return arguments;
+  if (take_config(arguments))
+    throw Error(ErrorKind::usage, "config", "found two files of options, wanted one");
   std::string text;
   try {
     text = read_text_file(*path, kLargestFile);

@@ -55,6 +55,7 @@ void Console::epoch(const EpochRow& row) {
 }
 
 void Console::event(const EventRow& row) {
+  plot_.event(row);
   progress_.event(row);
 }
 void Console::end(const EndRow& row) {

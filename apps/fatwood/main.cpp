@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -63,6 +66,18 @@ void check_flags(const CLI::App& app, const std::vector<std::string>& arguments)
   }
 }
 
+// What the others print is shown while they work; their results are in files.
+bool is_result(const std::string& command) {
+  return command != "train" && command != "reproduce";
+}
+
+void check_output() {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
+  throw fatwood::Error(fatwood::ErrorKind::io, "standard output",
+                       errno == 0 ? "could not be written" : std::strerror(errno));
+}
+
 constexpr const char* kFooter =
     "Examples:\n"
     "  fatwood train                                the residual network, three epochs\n"
@@ -75,7 +90,7 @@ constexpr const char* kFooter =
     "  fatwood report runs/deeper runs/wider        both in one HTML file, compared\n"
     "Exit codes: 0 done, 2 usage, 3 data, 4 model, 5 files or network, 6 diverged, 7 runs "
     "differ,\n"
-    "130 interrupted, 143 terminated, 1 anything else. docs/errors.md says more.";
+    "129 hung up, 130 interrupted, 143 terminated, 1 anything else. docs/errors.md says more.";
 
 }  // namespace
 
@@ -112,9 +127,12 @@ int main(int argc, char** argv) {
                   "no command \"" + arguments[0] + "\"; fatwood --help lists them");
     }
     check_flags(app, arguments);
+    const bool result = !arguments.empty() && is_result(arguments[0]);
     std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
     app.parse(std::move(arguments));
-    return action();
+    const int code = action();
+    if (code == 0 && result) check_output();
+    return code;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     return report("usage", with_source(std::string(error.what()) + " (fatwood --help)", config),
@@ -126,6 +144,9 @@ int main(int argc, char** argv) {
                   error.exit_code());
   } catch (const std::bad_alloc&) {
     return report_no_memory();
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report("io", "[file] " + error.path1().string() + ": " + error.code().message(),
+                  static_cast<int>(ErrorKind::io));
   } catch (const std::exception& error) {
     if (fatwood::cli::is_out_of_memory(error)) return report_no_memory();
     return report("internal", fatwood::cli::without_backtrace(error),

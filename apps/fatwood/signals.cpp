@@ -17,6 +17,7 @@ sigset_t watched() {
 }  // namespace
 
 SignalWatcher::SignalWatcher() {
+  std::signal(SIGPIPE, SIG_IGN);
   const sigset_t set = watched();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   thread_ = std::jthread([this, set](const std::stop_token& ended) {

@@ -9,7 +9,9 @@
 namespace fatwood::cli {
 
 /// While one lives, SIGINT, SIGTERM and SIGHUP are waited for on a thread of their own. Make it
-/// before any other thread starts, since threads inherit what is blocked.
+/// before any other thread starts, since threads inherit what is blocked. From then on SIGPIPE is
+/// ignored: a reader of the output that is gone (`| head`, a `tee` that Ctrl-C ended too) ends no
+/// run.
 class SignalWatcher {
  public:
   SignalWatcher();

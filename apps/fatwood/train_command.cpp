@@ -2,6 +2,9 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -41,6 +44,36 @@ std::set<std::string> named_options(const CLI::App& command) {
   return named;
 }
 
+// Options that were given and that the others leave without effect.
+std::vector<std::string> without_effect(const TrainRunOptions& options, const Asked& asked) {
+  std::vector<std::string> remarks;
+  const auto remark = [&](const char* name, bool idle, const char* why) {
+    if (idle && asked.named.contains(name))
+      remarks.push_back("--" + std::string(name) + " has no effect: " + why);
+  };
+  const bool cycles = options.sched == "onecycle";
+  remark("momentum", options.opt != "sgd", "it is of --opt sgd");
+  remark("momentum", options.opt == "sgd" && cycles,
+         "--sched onecycle cycles the momentum between 0.95 and 0.85");
+  remark("warmup-epochs", cycles, "--sched onecycle has a warm-up of its own");
+  remark("tuning", options.engine == "torch", "it chooses kernels of --engine fused");
+  return remarks;
+}
+
+// Says its lines once the run begins: what is refused before is one message alone.
+class Remarks : public RowSink {
+ public:
+  Remarks(std::shared_ptr<Console> console, std::vector<std::string> lines)
+      : console_(std::move(console)), lines_(std::move(lines)) {}
+  void begin(const RunRow&) override {
+    for (const std::string& line : std::exchange(lines_, {})) console_->say(line);
+  }
+
+ private:
+  std::shared_ptr<Console> console_;
+  std::vector<std::string> lines_;
+};
+
 int run(const TrainRunOptions& given, const Shown& shown, const Asked& asked) {
   SignalWatcher signals;
   const auto console = std::make_shared<Console>(ConsoleOptions{.plot = shown.plot});
@@ -53,9 +86,10 @@ int run(const TrainRunOptions& given, const Shown& shown, const Asked& asked) {
     }
   }
   if (options.resume) console->catch_up();
-  TrainRunHooks hooks{.stop = signals.token(),
-                      .sinks = {console},
-                      .say = [&console](std::string_view line) { console->say(line); }};
+  TrainRunHooks hooks{
+      .stop = signals.token(),
+      .sinks = {console, std::make_shared<Remarks>(console, without_effect(options, asked))},
+      .say = [&console](std::string_view line) { console->say(line); }};
   if (shown.tensorboard) {
     hooks.sinks_in = [](const std::filesystem::path& folder) -> std::vector<RowSinkPtr> {
       // A resumed run's rows are written again from the first.

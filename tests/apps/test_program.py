@@ -139,6 +139,20 @@ def test_holdout_leaves_the_test_images_alone(tiny_mnist, tmp_path):
     assert (args["data"]["train"], args["data"]["eval"]) == (240, 60)
 
 
+def test_a_result_that_cannot_be_printed_is_an_error():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([PROGRAM, "summary", "--model", "cnn"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=WAIT_SECONDS)
+    refused(result, 5, "standard output", "No space left on device")
+
+
+def test_an_option_without_effect_is_said(tiny_mnist, tmp_path):
+    args = ["--model", "cnn", "--epochs", 1, "--data", tiny_mnist]
+    result = fatwood("train", *args, "--opt", "sgd", "--momentum", 0.5, "--output", tmp_path / "a")
+    assert result.returncode == 0 and "--momentum has no effect: --sched onecycle cycles" in result.stderr
+    result = fatwood("train", *args, "--opt", "sgd", "--sched", "constant", "--momentum", 0.5, "--output", tmp_path / "b")
+    assert result.returncode == 0 and "has no effect" not in result.stderr
+
+
 def test_options_come_from_a_file_and_the_command_line_wins(tiny_mnist, tmp_path):
     config = tmp_path / "options.ini"
     config.write_text("model = cnn\nepochs = 1\nbatch-size = 100\nlr = 0.5\n")
@@ -293,6 +307,7 @@ def test_a_diverging_run_stops_with_its_own_code(tiny_mnist, tmp_path):
     (["train", "--init", "random"], 2, ["--init", "random", "lsuv"]),
     (["train", "--init", "lsuv", "--initial-checkpoint", "model.safetensors"], 2, ["--init", "--initial-checkpoint"]),
     (["train", "--config", "/nowhere/options.ini"], 2, ["options.ini"]),
+    (["train", "--config", "a.ini", "--config=b.ini"], 2, ["two files of options"]),
     (["summary", "--input", "1x28"], 2, ["1x28", "CxHxW"]),
     (["summary", "--input", "1x64x64", "--model", "cnn"], 4, ["(512, 10, 2, 2)", "wanted"]),
     (["summary", "--nfs", "0"], 4, ["channels"]),

@@ -1,5 +1,5 @@
-// Numbers that are not finite, put into the input, the loss or a gradient of a whole run, wherever
-// in an epoch and beside a save: what docs/reliability.md promises of them.
+// Numbers that are not finite, put into the input, the loss, a gradient or a weight of a whole run,
+// wherever in an epoch and beside a save: what docs/reliability.md promises of them.
 #include <cmath>
 #include <limits>
 #include <map>
@@ -32,7 +32,7 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kBatches = 6, kEpochs = 2, kEvery = 4;
 
-enum class Where { nowhere, input, loss, gradient };
+enum class Where { nowhere, input, loss, gradient, weight };
 using Files = std::map<std::string, Bytes>;
 
 // Old checkpoints may be removed meanwhile, behind the save of a new one.
@@ -71,10 +71,17 @@ struct Spoil : Callback {
       if (!now(r, Where::gradient)) return;
       r.model->parameters().back().mutable_grad().view(-1)[0] = HUGE_VAL;
     };
+    run.parts.step = [this, step_made = run.parts.step](Run& r) {
+      step_made(r);
+      if (!now(r, Where::weight)) return;
+      const torch::NoGradGuard no_grad;
+      r.model->parameters().back().view(-1)[0] = HUGE_VAL;
+    };
   }
   void before_batch(Run& run) override {
     if (!run.training() || run.step == 0) return;
     if (run.step % kEvery != 0 && run.step % kBatches != 0) return;
+    if (done && where == Where::weight && run.step == step + 1) return;  // that is not saved
     const fs::path due = checkpoints / checkpoint_name(run.step);
     for (int i = 0; i < 20'000 && !fs::exists(due); ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -284,6 +291,61 @@ std::vector<Case> cases() {
   }
   return all;
 }
+
+// What a step ruined is found by the next one or at the end of the pass; a save may be due before.
+class RuinedWeight : public NonFinite {
+ protected:
+  static void expect_finite(const fs::path& file) {
+    const Safetensors saved = Safetensors::read(file);
+    for (const TensorView& tensor : saved.tensors()) {
+      if (tensor_of(tensor).is_floating_point()) {
+        EXPECT_TRUE(tensor_of(tensor).isfinite().all().item<bool>()) << file << " " << tensor.name;
+      }
+    }
+  }
+};
+
+TEST_P(RuinedWeight, is_in_no_file_and_ends_the_run) {
+  const TrainRunOptions options = options_for(folder_ / "run", GetParam().engine, "stop");
+  const TrainRunResult result = train_run(options, {.callbacks = {spoil()}});
+  EXPECT_EQ(result.fit.status, "diverged");
+  const std::vector<ListedCheckpoint> listed = list_checkpoints(options.output / "checkpoints");
+  for (const ListedCheckpoint& checkpoint : listed) {
+    EXPECT_LE(checkpoint.step, GetParam().step);
+    expect_finite(checkpoint.path);
+  }
+  const fs::path weights = options.output / "model.safetensors";
+  EXPECT_EQ(fs::exists(weights), !listed.empty());
+  if (fs::exists(weights)) expect_finite(weights);
+  const RunRecord run = read_run(options.output);
+  for (const EventRow& event : run.events) {  // none when the save failed as the run ended
+    EXPECT_EQ(event.what, "checkpoint failed");
+    EXPECT_THAT(event.reason, HasSubstr("holds a number that is not finite"));
+  }
+}
+
+TEST_P(RuinedWeight, is_left_behind_by_a_rewind) {
+  const TrainRunOptions options = options_for(folder_ / "run", GetParam().engine, "rewind");
+  EXPECT_TRUE(train_run(options, {.callbacks = {spoil()}}).fit.completed());
+  const RunRecord run = read_run(options.output);
+  ASSERT_THAT(run.events, SizeIs(1));
+  EXPECT_EQ(run.events[0].what, kRewindEvent);
+  EXPECT_EQ(run.events[0].step, last_saved());
+  expect_finite(options.output / "model.safetensors");
+}
+
+std::vector<Case> ruined() {
+  std::vector<Case> all;
+  for (const std::string engine : {"torch", "fused"}) {
+    for (const auto& [when, step] :
+         {std::pair{"before_a_save_", 7}, std::pair{"at_the_last_step_", 11}})
+      all.push_back({when + engine, Where::weight, step, engine});
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Runs, RuinedWeight, testing::ValuesIn(ruined()),
+                         [](const auto& info) { return info.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(Runs, NonFinite, testing::ValuesIn(cases()),
                          [](const auto& info) { return info.param.name; });

@@ -46,6 +46,18 @@ TEST(LivePlot, looks_as_approved_after_two_epochs) {
   expect_approved(text_of(played(kAscii, 240), {79, 20}), "live_plot_ascii.txt", __FILE__);
 }
 
+TEST(LivePlot, forgets_what_a_rewind_takes_back) {
+  LivePlot rewound = played(kUnicode, 118);
+  for (std::int64_t step = 118; step < 200; ++step) rewound.batch({.step = step, .loss = 1e6});
+  rewound.event({.step = 118, .what = kRewindEvent, .reason = "diverged"});
+  for (std::int64_t step = 118; step < 240; ++step) {
+    rewound.batch({.step = step, .loss = loss_at(step)});
+    if (step == 235)
+      rewound.epoch({.mode = Mode::evaluation, .step = step + 1, .metrics = {{"loss", 0.4}}});
+  }
+  EXPECT_EQ(text_of(rewound, {79, 20}), text_of(played(kUnicode, 240), {79, 20}));
+}
+
 TEST(LivePlot, fits_every_window) {
   const LivePlot plot = played(kUnicode, 300);
   for (int columns = 1; columns < 200; columns += 3) {

@@ -219,6 +219,20 @@ TEST_F(Progress, a_reader_of_a_file_needs_no_announcement_of_a_pass) {
   EXPECT_THAT(screen_after(text)[1], HasSubstr("50.00% [59/118 00:30<00:30 0.300] train"));
 }
 
+TEST_F(Progress, a_resumed_run_counts_the_time_that_it_took_before) {
+  auto bars = display(kTerminal, {100, 24});
+  bars.begin(kRun);
+  bars.batch({.epoch = 0, .batch = 117, .loss = 0.3, .elapsed_s = 60});
+  bars.epoch({.mode = Mode::training, .epoch = 0, .duration_s = 60, .elapsed_s = 60});
+  bars.epoch({.mode = Mode::evaluation, .epoch = 0, .duration_s = 10, .elapsed_s = 70});
+  bars.batch({.epoch = 1, .batch = 58, .loss = 0.3, .elapsed_s = 100});
+  bars.begin_epoch(Mode::training, 1, 118);
+  time += 1;
+  bars.batch({.epoch = 1, .batch = 59, .loss = 0.3, .elapsed_s = 101});
+  EXPECT_THAT(screen_after(text)[0], HasSubstr("[1/3 01:41<"));
+  EXPECT_THAT(screen_after(text)[1], HasSubstr("[60/118 00:31<00:29 0.300] train"));
+}
+
 TEST_F(Progress, a_remark_reaches_every_kind_of_stream) {
   for (const TerminalTraits traits : {kPlain, kTerminal}) {
     text.clear();

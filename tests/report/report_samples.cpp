@@ -44,6 +44,20 @@ int main(int argc, char** argv) try {
 
   const std::vector<RunRecord> one = read({"plain"});
   write_tensorboard(one.front(), folder / "plain-events", 1.7e9);
+  {
+    // Four steps an epoch; the second epoch diverges at its third step and is trained again.
+    TensorBoardSink sink(folder / "rewound-events");
+    const auto train = [&sink](std::int64_t from, std::int64_t to, double loss) {
+      for (std::int64_t step = from; step < to; ++step)
+        sink.batch({.step = step, .loss = loss, .lr = 0.1});
+      if (to % 4 == 0)
+        sink.epoch({.mode = Mode::evaluation, .step = to, .metrics = {{"loss", loss}}});
+    };
+    train(0, 4, 1.0);
+    train(4, 7, 100.0);
+    sink.event({.step = 4, .what = kRewindEvent, .reason = "diverged"});
+    train(4, 8, 0.5);
+  }
   for (const PlotKind& kind : plot_kinds()) {
     test::put_text(folder / (std::string(kind.name) + ".vl.json"), kind.make(one).dump());
     test::put_text(folder / (std::string(kind.name) + ".html"),

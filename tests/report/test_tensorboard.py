@@ -67,3 +67,11 @@ def test_histograms_hold_the_counts_of_their_bins(events, rows):
         assert list(value.bucket_limit) == pytest.approx([0.25 * (i + 1) for i in range(40)])
         assert value.num == sum(row["hist"][3])
         assert (value.min, value.max) == (0, 10)
+
+
+def test_what_a_rewind_takes_back_is_forgotten(samples):
+    accumulator = event_accumulator.EventAccumulator(str(samples / "rewound-events"))
+    accumulator.Reload()
+    losses = [(e.step, e.value) for e in accumulator.Scalars("loss/batch")]
+    assert losses == [(step, 1.0 if step < 4 else 0.5) for step in range(8)]
+    assert [(e.step, e.value) for e in accumulator.Scalars("loss/eval")] == [(4, 1.0), (8, 0.5)]

@@ -66,6 +66,32 @@ TEST(AccumulateGradients, of_all_batches_is_one_step_of_the_whole) {
   EXPECT_TRUE(torch::allclose(weight_of(parts), weight_of(whole), 1e-5, 1e-6));
 }
 
+TEST(ClipGradients, clips_what_is_accumulated_as_a_whole_in_either_order) {
+  constexpr double kNorm = 0.01;
+  Learner whole = tiny_learner();
+  {
+    auto& run = whole.run();
+    std::vector<Tensor> x, y;
+    for (std::int64_t i = 0; i < 4; ++i) {
+      const Batch batch = run.loaders.train->get(0, i);
+      x.push_back(batch.x);
+      y.push_back(batch.y);
+    }
+    torch::cross_entropy_loss(run.model->forward(torch::cat(x)), torch::cat(y)).backward();
+    EXPECT_GT(torch::nn::utils::clip_grad_norm_(run.model->parameters(), kNorm), 2 * kNorm);
+    run.optimizer->step();
+  }
+  for (const bool clip_first : {true, false}) {
+    Callbacks callbacks{std::make_shared<AccumulateGradients>(4),
+                        std::make_shared<ClipGradients>(kNorm)};
+    if (clip_first) std::swap(callbacks[0], callbacks[1]);
+    Learner parts = tiny_learner(callbacks);
+    parts.fit(1);
+    EXPECT_TRUE(torch::allclose(weight_of(parts), weight_of(whole), 1e-6, 1e-7)) << clip_first;
+    EXPECT_TRUE(parts.run().step_due);
+  }
+}
+
 TEST(AccumulateGradients, makes_a_step_of_what_is_left_at_the_end) {
   int steps = 0;
   Learner learner = tiny_learner();
@@ -131,6 +157,78 @@ TEST(AveragedWeights, are_left_in_the_model_when_asked) {
   EXPECT_LT(moved, (weight_of(plain) - start).norm().item<double>());
 }
 
+TEST(AveragedWeights, are_left_in_the_model_by_an_early_stop_and_not_by_an_interrupt) {
+  for (const char* status : {"cancelled", "interrupted", "diverged"}) {
+    auto average = std::make_shared<AveragedWeights>(
+        AveragedWeightsOptions{.decay = 0.9, .adopt_at_end = true});
+    auto probe = std::make_shared<Probe>();
+    Tensor trained;
+    probe->epoch = [&](auto& run) {
+      trained = run.model->parameters()[0].detach().clone();
+      if (run.training()) run.cancel(Scope::fit, "enough", status);
+    };
+    Learner learner = tiny_learner({average, probe});
+    learner.fit(2);
+    const bool adopted = std::string(status) == "cancelled";
+    EXPECT_EQ(torch::equal(weight_of(learner), trained), !adopted) << status;
+    EXPECT_EQ(torch::equal(average->average()[0].second, trained), adopted) << status;
+  }
+}
+
+TEST(AveragedWeights, serve_an_evaluation_behind_the_fit) {
+  for (const bool adopt : {false, true}) {
+    auto average = std::make_shared<AveragedWeights>(
+        AveragedWeightsOptions{.decay = 0.9, .adopt_at_end = adopt});
+    auto probe = std::make_shared<Probe>();
+    Tensor evaluated;
+    probe->batch = [&](auto& run) {
+      if (!run.training()) evaluated = run.model->parameters()[0].detach().clone();
+    };
+    Learner learner = tiny_learner({average, probe});
+    learner.fit(1);
+    const Tensor in_the_fit = evaluated.clone();
+    learner.evaluate();
+    EXPECT_TRUE(torch::equal(evaluated, in_the_fit)) << adopt;
+  }
+}
+
+TEST(Recorder, keeps_the_fits_rows_when_the_learner_evaluates) {
+  auto recorder = std::make_shared<Recorder>();
+  Learner learner = tiny_learner({recorder, Metrics::usual(2)});
+  learner.fit(2);
+  learner.evaluate();
+  EXPECT_EQ(recorder->epochs().size(), 4u);
+  EXPECT_EQ(recorder->batches().size(), 8u);
+  EXPECT_FALSE(learner.run().epoch_metrics.empty());
+}
+
+TEST(Recorder, holds_the_end_of_a_fit_that_is_to_be_taken_up_again) {
+  struct Ends : RowSink {
+    void end(const EndRow& row) override { statuses.push_back(row.status); }
+    std::vector<std::string> statuses;
+  };
+  auto ends = std::make_shared<Ends>();
+  auto recorder = std::make_shared<Recorder>(std::vector<RowSinkPtr>{ends});
+  auto probe = std::make_shared<Probe>();
+  const char* status = "diverged";
+  probe->batch = [&status](auto& run) {
+    if (status) run.cancel(Scope::fit, "enough", status);
+  };
+  Learner learner = tiny_learner({recorder, probe});
+  recorder->hold_end("diverged");
+  learner.fit(1);
+  EXPECT_THAT(ends->statuses, testing::IsEmpty());
+  recorder->release_end();
+  recorder->release_end();
+  EXPECT_THAT(ends->statuses, testing::ElementsAre("diverged"));
+  learner.fit(1);  // held, and forgotten by the next
+  status = "interrupted";
+  learner.fit(1);
+  status = nullptr;
+  learner.fit(1);
+  EXPECT_THAT(ends->statuses, testing::ElementsAre("diverged", "interrupted", "completed"));
+}
+
 TEST(Scheduling, sets_rate_and_momentum_of_every_group_per_batch) {
   std::vector<double> rates, momenta;
   auto probe = std::make_shared<Probe>();
@@ -191,6 +289,24 @@ TEST(StopOnDivergence, keeps_the_last_finite_weights) {
     EXPECT_THAT(result.reason,
                 HasSubstr(loss ? "loss is nan at step 2" : "gradients are not finite at step 2"));
     EXPECT_TRUE(torch::equal(weight_of(learner), before));
+  }
+}
+
+TEST(StopOnDivergence, sees_what_the_last_step_ruined) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const float largest = std::numeric_limits<float>::max();  // finite, but no product of it is
+  for (const float weight : {inf, largest}) {
+    Learner learner = tiny_learner({std::make_shared<StopOnDivergence>()});
+    learner.run().parts.step = [weight](auto& run) {
+      run.optimizer->step();
+      if (run.step != 3) return;
+      const torch::NoGradGuard no_grad;
+      run.model->parameters()[0].fill_(weight);
+    };
+    const FitResult result = learner.fit(1);
+    EXPECT_EQ(result.status, "diverged");
+    EXPECT_THAT(result.reason, weight == inf ? HasSubstr("weights are not finite at step 4")
+                                             : HasSubstr("evaluation loss is"));
   }
 }
 

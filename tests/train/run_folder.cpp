@@ -147,6 +147,20 @@ TEST(RunFolder, never_touches_a_folder_of_other_things) {
   EXPECT_THAT(refusal(temporary.path() / "thesis.tex", true), HasSubstr("is not a folder"));
 }
 
+TEST(RunFolder, takes_what_a_process_left_that_was_killed_as_it_began) {
+  const TemporaryFolder temporary;
+  const auto path = temporary.path() / "a";
+  std::filesystem::create_directories(path);
+  std::ofstream(path / "run.lock") << "1\n";
+  std::ofstream(path / ".fatwood-1-2.tmp") << "half of args.json";
+  {
+    const RunFolder folder(path, false);
+    EXPECT_FALSE(std::filesystem::exists(path / ".fatwood-1-2.tmp"));
+  }
+  std::ofstream(path / "thesis.tex") << "words";
+  EXPECT_THAT(refusal(path, true), HasSubstr("holds other files"));
+}
+
 TEST(RunFolder, is_locked_while_its_rows_are_written) {
   const TemporaryFolder temporary;
   const auto path = temporary.path() / "a";

@@ -87,10 +87,13 @@ struct EpochRow {
   double elapsed_s = 0;
 };
 
-/// Something worth telling that is neither: a rewind, a remark.
+/// What an event says when training goes back to `step`: rows of that step and later count no more.
+inline constexpr const char* kRewindEvent = "rewind";
+
+/// Something worth telling that is neither.
 struct EventRow {
   std::int64_t step = 0;
-  std::string what;  ///< "diverged", "rewind", "note"
+  std::string what;  ///< kRewindEvent, "checkpoint failed"
   std::string reason;
 };
 

@@ -14,6 +14,7 @@ StoreModuleStats::StoreModuleStats(Options options, std::shared_ptr<Recorder> re
 }
 
 void StoreModuleStats::before_fit(Run& run) {
+  if (run.evaluation_only) return;  // the rows are the fit's
   taps_.clear();
   layers_.clear();
   rows_.clear();

@@ -8,6 +8,7 @@
 #include <fatwood/inspect/lr_find.h>
 #include <fatwood/inspect/model_snapshot.h>
 #include <fatwood/model/libtorch.h>
+#include <fatwood/train/averaged_weights.h>
 #include <fatwood/train/stopping.h>
 
 namespace fatwood {
@@ -119,7 +120,9 @@ class OptimizerSnapshot {
 Callbacks callbacks_of_a_step(const Learner& learner) {
   Callbacks chosen;
   for (const CallbackPtr& callback : learner.callbacks()) {
-    if (callback->stage() <= Stage::train) chosen.push_back(callback);
+    if (callback->stage() < Stage::place || callback->stage() > Stage::train) continue;
+    // An average of the sweep's weights would stay behind.
+    if (dynamic_cast<const AveragedWeights*>(callback.get()) == nullptr) chosen.push_back(callback);
   }
   return chosen;
 }

@@ -210,7 +210,7 @@ std::string to_markdown(const std::vector<LsuvRow>& rows) {
 
 void Lsuv::before_fit(Run& run) {
   rows_.clear();
-  if (run.step > 0) return;
+  if (run.step > 0 || run.evaluation_only) return;
   Batch batch = run.loaders.train->get(run.epoch, run.batch_index);
   batch.x = batch.x.to(run.device);
   batch.y = batch.y.to(run.device);

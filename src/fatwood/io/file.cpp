@@ -116,15 +116,16 @@ void create_folders(const fs::path& path) {
   sync_folder(parent);
 }
 
+bool is_temporary(const fs::path& path) {
+  const std::string name = path.filename().string();
+  return name.starts_with(kTemporaryPrefix) && name.ends_with(kTemporarySuffix);
+}
+
 int remove_temporaries(const fs::path& folder) {
   int removed = 0;
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(kTemporaryPrefix) && name.ends_with(kTemporarySuffix) &&
-        fs::remove(entry.path(), error)) {
-      ++removed;
-    }
+    if (is_temporary(entry.path()) && fs::remove(entry.path(), error)) ++removed;
   }
   return removed;
 }

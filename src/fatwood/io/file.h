@@ -59,6 +59,9 @@ void sync_folder(const std::filesystem::path& folder);
 /// once this returns, that of one that is there already too. Throws Error{io}.
 void create_folders(const std::filesystem::path& path);
 
+/// Whether `path` is named like a temporary file that write_file makes.
+bool is_temporary(const std::filesystem::path& path);
+
 /// Removes the temporary files that killed processes left in `folder`; returns how many. Only for a
 /// folder that the caller alone writes to (see file_lock.h).
 int remove_temporaries(const std::filesystem::path& folder);

@@ -1,5 +1,6 @@
 #include <fatwood/data/fashion_mnist.h>
 #include <fatwood/engine/engine.h>
+#include <fatwood/io/checkpoint_file.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/recipes/job.h>
@@ -41,8 +42,12 @@ LayerPtr make_model(const TrainRunOptions& options, const JobData& data) {
   const LayerPtr model = build_model(
       options.model,
       {.c_in = data.train->channels(), .n_outputs = data.classes(), .nfs = options.nfs});
-  if (options.initial_checkpoint && !options.resume)
-    load_weights(*model, *options.initial_checkpoint);
+  // A run that was killed before its first checkpoint starts where it started; behind it the file
+  // is needed no more.
+  const bool continues =
+      options.resume &&
+      (!options.resume_from.empty() || !list_checkpoints(options.output / "checkpoints").empty());
+  if (options.initial_checkpoint && !continues) load_weights(*model, *options.initial_checkpoint);
   return model;
 }
 

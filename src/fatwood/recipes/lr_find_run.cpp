@@ -8,6 +8,7 @@
 #include <fatwood/recipes/job.h>
 #include <fatwood/recipes/lr_find_run.h>
 #include <fatwood/train/gradients.h>
+#include <fatwood/train/norm_check.h>
 #include <fatwood/train/seed.h>
 #include <fatwood/train/transforms.h>
 
@@ -50,6 +51,9 @@ LrFindResult lr_find_run(const LrFindRunOptions& options,
   const LayerPtr model = make_model(train, data);
   apply_engine(train, *model, say);
 
+  const Loaders loaders = make_loaders(train, data);
+  check_norms(*model, *loaders.train);
+
   Callbacks callbacks{std::make_shared<DevicePlacement>()};
   if (train.grad_accum_steps > 1)
     callbacks.push_back(std::make_shared<AccumulateGradients>(train.grad_accum_steps));
@@ -59,7 +63,7 @@ LrFindResult lr_find_run(const LrFindRunOptions& options,
         device.str() + ", " + std::to_string(at::get_num_threads()) + " threads");
   }
   Learner learner({.model = model,
-                   .loaders = make_loaders(train, data),
+                   .loaders = loaders,
                    .optimizer = make_optimizer(train, *model),
                    .callbacks = std::move(callbacks),
                    .device = device,

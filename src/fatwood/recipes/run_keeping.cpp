@@ -18,6 +18,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* kDiverged = "diverged";
 constexpr int kMostRewinds = 8;  // the rate is then 1/256 of what it was
 constexpr std::int64_t kDigestStride = 64;
 
@@ -111,20 +112,38 @@ CheckpointingOptions Keeper::checkpointing() const {
           .say = say};
 }
 
-FitResult Keeper::fit(Learner& learner, Checkpointing& checkpointing) const {
-  if (options.resume) {
-    const Resumed resumed =
-        resume(folder, *rows, *recorder, learner,
-               {.checkpoint = options.resume_from, .machine = machine, .data = data});
-    if (say) say(describe(resumed));
+std::optional<Resumed> Keeper::restore(Learner& learner) const {
+  if (!options.resume) return {};
+  return restore_run(folder, *rows, learner,
+                     {.checkpoint = options.resume_from, .machine = machine, .data = data});
+}
+
+bool Keeper::may_rewind(const Checkpointing& checkpointing) const {
+  return options.on_diverge == "rewind" && checkpointing.rewinds() < kMostRewinds;
+}
+
+FitResult Keeper::fit(Learner& learner, Checkpointing& checkpointing,
+                      const std::optional<Resumed>& resumed) const {
+  if (resumed) {
+    cut_run(folder, *rows, *recorder, *resumed);
+    if (say) say(describe(*resumed));
   }
-  FitResult result = learner.fit(options.epochs);
-  while (result.status == "diverged" && options.on_diverge == "rewind" &&
-         checkpointing.rewinds() < kMostRewinds) {
-    rewind(learner, checkpointing, result.reason);
-    result = learner.fit(options.epochs);
+  while (true) {
+    const bool again = may_rewind(checkpointing);
+    recorder->hold_end(again ? kDiverged : "");
+    try {
+      FitResult result = learner.fit(options.epochs);
+      if (result.status != kDiverged || !again) return result;
+      rewind(learner, checkpointing, result.reason);
+    } catch (...) {
+      try {
+        recorder->release_end();  // that was the end
+      } catch (const Error&) {
+        // The disk that refused before refuses the row, too.
+      }
+      throw;
+    }
   }
-  return result;
 }
 
 void Keeper::rewind(Learner& learner, Checkpointing& checkpointing,
@@ -137,7 +156,7 @@ void Keeper::rewind(Learner& learner, Checkpointing& checkpointing,
   std::vector<ParamGroup>& groups = learner.run().optimizer->groups();
   const std::vector<ParamGroup> diverged = groups;
   const int count = checkpointing.rewinds() + 1;
-  const Position position = restore(*found.file, learner);
+  const Position position = fatwood::restore(*found.file, learner);
   checkpointing.set_rewinds(count);  // the checkpoint may be older than an earlier one
   for (std::size_t i = 0; i < groups.size(); ++i) {
     // Half of the rate that diverged, which may be a fraction of the checkpoint's already.
@@ -147,8 +166,8 @@ void Keeper::rewind(Learner& learner, Checkpointing& checkpointing,
   }
   rows->cut_to(
       integer_of<std::uint64_t>(found.file->about.at("timing").at("rows_bytes"), "rewind"));
-  recorder->resume([this](RowSink& sink) { rows->replay(sink); });
-  recorder->event({step_at(position, learner.run().training_batches()), "rewind",
+  recorder->rewind([this](RowSink& sink) { rows->replay(sink); });
+  recorder->event({step_at(position, learner.run().training_batches()), kRewindEvent,
                    reason + "; back to " + found.path.filename().string() +
                        ", learning rate halved to " + rates(groups) + " (rewind " +
                        std::to_string(count) + ")"});
@@ -165,6 +184,10 @@ bool Keeper::finite_weights(Layer& model) const {
           weights.emplace_back(view.name.substr(6), tensor_of(view));
       }
       load_state(model, weights, found.path.string());
+      if (!is_finite(named_state(model))) {
+        throw Error(ErrorKind::data, "weights",
+                    found.path.string() + ": holds numbers that are not finite");
+      }
       if (say)
         say("the network holds numbers that are not finite; the weights saved are those of " +
             found.path.string());

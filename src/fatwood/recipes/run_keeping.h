@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
@@ -11,6 +12,7 @@
 #include <fatwood/engine/choice.h>
 #include <fatwood/recipes/job.h>
 #include <fatwood/recipes/train_run.h>
+#include <fatwood/train/resume.h>
 #include <fatwood/train/run_folder.h>
 
 namespace fatwood {
@@ -34,10 +36,14 @@ struct Keeper {
   /// The options of the run's Checkpointing.
   CheckpointingOptions checkpointing() const;
 
-  /// Resumes if the options say so, trains, and rewinds as often as they allow: to the last
-  /// checkpoint, each group's rate halved, with an event row. Eight times at most in a run, however
-  /// often it is resumed. `checkpointing` is the learner's, made of the options above.
-  FitResult fit(Learner& learner, Checkpointing& checkpointing) const;
+  /// The learner where the run's checkpoint stands, if the options ask to resume; changes no file.
+  std::optional<Resumed> restore(Learner& learner) const;
+
+  /// Trains, from `resumed` on if there is one, and rewinds as often as the options allow: to the
+  /// last checkpoint, each group's rate halved, with an event row. Eight times at most in a run,
+  /// however often it is resumed. `checkpointing` is the learner's, made of the options above.
+  FitResult fit(Learner& learner, Checkpointing& checkpointing,
+                const std::optional<Resumed>& resumed) const;
 
   /// Whether the model's state can be saved. Where it holds a number that is not finite, the newest
   /// checkpoint's weights take its place; false, and said, when there is none.
@@ -45,6 +51,7 @@ struct Keeper {
 
  private:
   void rewind(Learner& learner, Checkpointing& checkpointing, const std::string& reason) const;
+  bool may_rewind(const Checkpointing& checkpointing) const;
 };
 
 }  // namespace fatwood

@@ -198,6 +198,7 @@ TrainRunOptions train_options_from_json(const nlohmann::json& json) {
   };
   try {
     read("model", options.model);
+    read("init", options.init);
     read("nfs", options.nfs);
     read("epochs", options.epochs);
     read("lr", options.lr);

@@ -77,6 +77,7 @@ TrainRunOptions resume_options(const TrainRunOptions& given, const std::set<std:
     const json value = now.value(name, json()), before = recorded.value(name, json());
     if (kFree.contains(name)) {
       merged[name] = value;
+      if (value.is_null()) merged.erase(name);
     } else if (now.contains(name) && value != before) {
       refuse("--" + name + " " + shown(value) + " contradicts the run's " + shown(before) + " (" +
              (run / "args.json").string() + "); leave it out, or start a new run");

@@ -153,15 +153,11 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
                                  options.overwrite);
   // A run that was killed before its first row may lack these.
   if (!options.resume) folder.write_args(args_of(options, data, device, tuning));
-  folder.write_json("summary.json", to_json(summary));
   TrainRunResult result;
   result.folder = folder.path();
   const std::shared_ptr<RunRows> rows = folder.rows();
   std::vector<RowSinkPtr> sinks{rows};
   sinks.insert(sinks.end(), hooks.sinks.begin(), hooks.sinks.end());
-  if (hooks.sinks_in) {
-    for (RowSinkPtr& sink : hooks.sinks_in(folder.path())) sinks.push_back(std::move(sink));
-  }
   result.recorder = std::make_shared<Recorder>(std::move(sinks));
 
   if (hooks.say) {
@@ -189,7 +185,14 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
                    .name = options.model});
   const auto predictions = std::make_shared<KeepPredictions>();
   learner.add(predictions);
-  result.fit = keeper.fit(learner, *checkpointing);
+  // Nothing of the folder changes before this: a resume may be refused.
+  const std::optional<Resumed> resumed = keeper.restore(learner);
+  folder.write_json("summary.json", to_json(summary));
+  if (hooks.sinks_in) {
+    for (RowSinkPtr& sink : hooks.sinks_in(folder.path()))
+      result.recorder->add_sink(std::move(sink));
+  }
+  result.fit = keeper.fit(learner, *checkpointing, resumed);
   result.checkpoint = checkpointing->newest();
   result.last_saved = checkpointing->last_saved();
   result.checkpointing = checkpointing->cost();

@@ -172,7 +172,7 @@ class Verifier {
       child.kill_now();
       result.killed_at.push_back(BatchCounter(run(name)).count());
       result.resumed_at.push_back(newest_step(run(name)));
-      arguments = {"train", "--resume", run(name).string()};
+      arguments = resuming(name);
     }
     if (result.killed_at.empty()) {
       result.problem = "it ended before it could be killed: train longer or save more often";
@@ -213,6 +213,18 @@ class Verifier {
     std::vector<std::string> arguments{"train"};
     arguments.insert(arguments.end(), options_.train.begin(), options_.train.end());
     arguments.insert(arguments.end(), {"--output", run(name).string()});
+    return arguments;
+  }
+
+  // A run does not keep its instruction set, which may decide its bits.
+  std::vector<std::string> resuming(const std::string& name) const {
+    std::vector<std::string> arguments{"train", "--resume", run(name).string()};
+    const std::vector<std::string>& given = options_.train;
+    for (std::size_t i = 0; i < given.size(); ++i) {
+      if (given[i].starts_with("--isa=")) arguments.push_back(given[i]);
+      if (given[i] == "--isa" && i + 1 < given.size())
+        arguments.insert(arguments.end(), {given[i], given[i + 1]});
+    }
     return arguments;
   }
 

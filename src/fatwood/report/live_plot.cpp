@@ -57,6 +57,13 @@ void LivePlot::epoch(const EpochRow& row) {
     if (name == "loss" && std::isfinite(value)) evaluations_.emplace_back(row.step, value);
 }
 
+void LivePlot::event(const EventRow& row) {
+  if (row.what != kRewindEvent) return;
+  buckets_.resize(std::min(buckets_.size(), static_cast<std::size_t>(std::max<std::int64_t>(
+                                                row.step / steps_a_bucket_, 0))));
+  std::erase_if(evaluations_, [&row](const auto& point) { return point.first > row.step; });
+}
+
 std::vector<std::string> LivePlot::lines(WindowSize room) const {
   const int rows = std::min(kMostRows, room.rows - 2);
   const int columns = room.columns - kAxisColumns;

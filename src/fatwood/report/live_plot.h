@@ -22,6 +22,7 @@ class LivePlot : public RowSink {
   void begin(const RunRow& row) override;
   void batch(const BatchRow& row) override;
   void epoch(const EpochRow& row) override;
+  void event(const EventRow& row) override;
 
   /// A legend, the plot with its axis on the left, and the steps below; nothing before the second
   /// batch or when `room` is too small. No line is wider than room.columns.

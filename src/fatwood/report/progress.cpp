@@ -69,6 +69,7 @@ void ProgressDisplay::begin(const RunRow& row) {
   active_ = true;
   tint_ = Tint::done;
   fit_start_s_ = pass_start_s_ = last_output_s_ = time;
+  elapsed_s_ = elapsed_before_pass_s_ = 0;
   epochs_ = row.epochs;
   epochs_done_ = 0;
   epoch_ = 0;
@@ -80,12 +81,18 @@ void ProgressDisplay::begin(const RunRow& row) {
 
 void ProgressDisplay::begin_epoch(Mode mode, std::int64_t epoch, std::int64_t batches) {
   const double time = now();
-  mode_ = mode;
-  epoch_ = epoch;
+  if (mode == mode_ && epoch == epoch_ && batches_done_ > 0) {
+    // A resumed run goes on in the middle of the pass: what was trained before took its time too.
+    pass_start_s_ = time - (elapsed_s_ - elapsed_before_pass_s_);
+  } else {
+    mode_ = mode;
+    epoch_ = epoch;
+    batches_done_ = 0;
+    pass_start_s_ = time;
+    elapsed_before_pass_s_ = elapsed_s_;
+  }
   epochs_done_ = epoch;
   batches_ = batches;
-  batches_done_ = 0;
-  pass_start_s_ = time;
   if (time - last_output_s_ >= options_.redraw_period_s) draw(time);
 }
 
@@ -97,6 +104,7 @@ void ProgressDisplay::batch(const BatchRow& row) {
   batches_done_ = row.batch + 1;
   loss_ = row.loss;
   const double time = now();
+  hear(row.elapsed_s, time);
   if (terminal_.traits().redraws) {
     if (time - last_output_s_ >= options_.redraw_period_s) draw(time);
   } else if (time - last_output_s_ >= options_.plain_period_s) {
@@ -104,7 +112,14 @@ void ProgressDisplay::batch(const BatchRow& row) {
   }
 }
 
+// The run's own time may be more than has passed here: rows of before a resume are handed at once.
+void ProgressDisplay::hear(double elapsed_s, double time) {
+  elapsed_s_ = elapsed_s;
+  fit_start_s_ = std::min(fit_start_s_, time - elapsed_s);
+}
+
 void ProgressDisplay::epoch(const EpochRow& row) {
+  hear(row.elapsed_s, now());
   if (row.mode == Mode::evaluation || eval_batches_ == 0) epochs_done_ = row.epoch + 1;
   std::string text = std::string(name_of(row.mode)) + " [" + std::to_string(batches_done_) + "/" +
                      std::to_string(batches_) + " " + clock_text(row.duration_s) + "]";
@@ -115,6 +130,7 @@ void ProgressDisplay::epoch(const EpochRow& row) {
 }
 
 void ProgressDisplay::event(const EventRow& row) {
+  if (row.what == kRewindEvent) batches_done_ = 0;
   const std::string text = row.what + " at step " + std::to_string(row.step) + ": " + row.reason;
   above([&] { terminal_.write(tinted(text, Tint::attention, terminal_.traits().colour) + "\n"); });
 }

@@ -49,6 +49,7 @@ class ProgressDisplay : public RowSink {
 
  private:
   double now() const { return options_.now(); }
+  void hear(double elapsed_s, double time);
   std::string bar(double fraction, int columns, Tint tint) const;
   double fit_fraction() const;
   double pass_fraction() const;
@@ -68,6 +69,8 @@ class ProgressDisplay : public RowSink {
   double last_output_s_ = 0;  // of a drawing or a plain line
   double fit_start_s_ = 0;
   double pass_start_s_ = 0;
+  double elapsed_s_ = 0;              // as the newest row says
+  double elapsed_before_pass_s_ = 0;  // as the newest row before the running pass said
   std::int64_t epochs_ = 0;
   std::int64_t epochs_done_ = 0;
   Mode mode_ = Mode::training;

@@ -184,6 +184,24 @@ void TensorBoardSink::epoch(const EpochRow& row) {
   for (const auto& [name, value] : row.metrics)
     summary += scalar(name + "/" + std::string(name_of(row.mode)), value);
   write(row.step, summary);
+  epochs_.emplace_back(row.step, std::move(summary));
+}
+
+// A session that starts at a step tells TensorBoard to forget what was written for it and for later
+// ones. The epoch that ended there stands.
+void TensorBoardSink::event(const EventRow& row) {
+  if (row.what != kRewindEvent) return;
+  constexpr std::uint64_t kStart = 1;  // SessionLog.START
+  const std::string record = tf_record(Message()
+                                           .float64(1, now_())
+                                           .varint(2, static_cast<std::uint64_t>(row.step))
+                                           .text(7, Message().varint(1, kStart).bytes())
+                                           .bytes());
+  file_.write(as_bytes(record));
+  std::erase_if(epochs_, [&row](const auto& epoch) { return epoch.first > row.step; });
+  for (const auto& [step, summary] : epochs_) {
+    if (step == row.step) write(step, summary);
+  }
 }
 
 std::filesystem::path write_tensorboard(const RunRecord& run, const std::filesystem::path& folder,

@@ -29,6 +29,7 @@ class TensorBoardSink : public RowSink {
   void batch(const BatchRow& row) override;
   void stats(const StatsRow& row) override;
   void epoch(const EpochRow& row) override;
+  void event(const EventRow& row) override;
 
   const std::filesystem::path& path() const { return file_.path(); }
 
@@ -37,6 +38,7 @@ class TensorBoardSink : public RowSink {
 
   std::function<double()> now_;
   Descriptor file_;
+  std::vector<std::pair<std::int64_t, std::string>> epochs_;  // step, summary
 };
 
 /// All rows of a recorded run as an event file in `folder`; wall times are those of its rows,

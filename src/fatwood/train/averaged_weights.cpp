@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <fatwood/core/error.h>
 #include <fatwood/model/layer.h>
 #include <fatwood/model/libtorch.h>
@@ -13,6 +15,12 @@ AveragedWeights::AveragedWeights(const Options& options) : options_(options) {
 }
 
 void AveragedWeights::before_fit(Run& run) {
+  if (run.evaluation_only) {
+    serves_ = !adopted_ && fits(run);
+    return;
+  }
+  serves_ = true;
+  adopted_ = false;
   const torch::NoGradGuard no_grad;
   const NamedTensors loaded = std::exchange(average_, {});
   const bool resumed = std::exchange(resumed_, false);
@@ -56,21 +64,40 @@ void AveragedWeights::swap(Run& run) {
   }
 }
 
+bool AveragedWeights::fits(const Run& run) const {
+  const NamedTensors now = named_state(*run.model);
+  return std::equal(now.begin(), now.end(), average_.begin(), average_.end(),
+                    [](const auto& one, const auto& other) {
+                      return one.first == other.first && one.second.sizes() == other.second.sizes();
+                    });
+}
+
 void AveragedWeights::before_epoch(Run& run) {
-  if (!run.training()) swap(run);
+  if (!run.training() && serves_) swap(run);
 }
 
 void AveragedWeights::cleanup_epoch(Run& run) {
-  if (!run.training()) swap(run);
+  if (!run.training() && serves_) swap(run);
+}
+
+void AveragedWeights::adopt(Run& run) {
+  if (!options_.adopt_at_end || adopted_ || run.evaluation_only) return;
+  swap(run);
+  adopted_ = true;
 }
 
 void AveragedWeights::after_fit(Run& run) {
-  if (options_.adopt_at_end) swap(run);
+  adopt(run);
+}
+
+void AveragedWeights::cleanup_fit(Run& run) {
+  if (!run.failed() && run.cancelled() && run.cancelled()->status == "cancelled") adopt(run);
 }
 
 void AveragedWeights::load_tensor_state(const NamedTensors& state) {
   average_ = state;
   resumed_ = !state.empty();
+  adopted_ = false;
 }
 
 }  // namespace fatwood

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cmath>
 #include <map>
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -233,6 +235,21 @@ std::uint64_t Snapshot::bytes() const {
   std::uint64_t bytes = 0;
   for (const auto& [name, tensor] : tensors_) bytes += tensor.nbytes();
   return bytes;
+}
+
+std::string Snapshot::first_not_finite() const {
+  for (const auto& [name, tensor] : tensors_) {
+    if (!name.starts_with(kModel) || !tensor.is_floating_point()) continue;
+    if (tensor.scalar_type() != torch::kFloat) {
+      if (!tensor.isfinite().all().item<bool>()) return name;
+      continue;
+    }
+    // On one thread: LibTorch's operator would start another set of them beside training's.
+    const float* values = tensor.const_data_ptr<float>();
+    if (!std::all_of(values, values + tensor.numel(), [](float v) { return std::isfinite(v); }))
+      return name;
+  }
+  return "";
 }
 
 Position restore(const CheckpointFile& file, Learner& learner, const Callbacks& extra) {

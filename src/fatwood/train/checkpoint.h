@@ -36,6 +36,8 @@ class Snapshot {
   std::int64_t step() const { return step_; }
   std::vector<TensorView> views() const;
   std::uint64_t bytes() const;
+  /// The name of the first tensor of the model that holds a number that is not finite; "" for none.
+  std::string first_not_finite() const;
 
  private:
   void add(const std::string& name, const Tensor& tensor);

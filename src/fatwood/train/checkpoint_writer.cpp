@@ -116,6 +116,11 @@ SaveOutcome CheckpointWriter::write(const Slot& slot) {
                       .path = options_.folder / checkpoint_name(step),
                       .best = slot.weight == SaveWeight::best};
   try {
+    if (const std::string name = slot.snapshot.first_not_finite(); !name.empty()) {
+      throw Error(
+          ErrorKind::diverged, "checkpoint",
+          outcome.path.string() + ": not written: " + name + " holds a number that is not finite");
+    }
     if (options_.before_write) options_.before_write();
     create_folders(options_.folder);
     write_checkpoint(outcome.path, slot.snapshot.views(), slot.snapshot.about());

@@ -12,6 +12,7 @@ ClipGradients::ClipGradients(double max_norm) : max_norm_(max_norm) {
 }
 
 void ClipGradients::after_backward(Run& run) {
+  if (!run.step_due) return;
   torch::nn::utils::clip_grad_norm_(run.model->parameters(), max_norm_);
 }
 
@@ -23,18 +24,23 @@ AccumulateGradients::AccumulateGradients(std::int64_t batches) : batches_(batche
 }
 
 void AccumulateGradients::before_fit(Run& run) {
-  const auto complete = [batches = batches_](const Run& r) {
-    return (r.batch_index + 1) % batches == 0 || r.batch_index + 1 == r.batches;
-  };
   run.parts.backward = [batches = batches_](Run& r) {
     (r.loss / static_cast<double>(batches)).backward();
   };
-  run.parts.step = [complete, step = run.parts.step](Run& r) {
-    if (complete(r)) step(r);
+  run.parts.step = [step = run.parts.step](Run& r) {
+    if (r.step_due) step(r);
   };
-  run.parts.zero_grad = [complete, zero_grad = run.parts.zero_grad](Run& r) {
-    if (complete(r)) zero_grad(r);
+  run.parts.zero_grad = [zero_grad = run.parts.zero_grad](Run& r) {
+    if (r.step_due) zero_grad(r);
   };
+}
+
+void AccumulateGradients::before_batch(Run& run) {
+  run.step_due = (run.batch_index + 1) % batches_ == 0 || run.batch_index + 1 == run.batches;
+}
+
+void AccumulateGradients::cleanup_fit(Run& run) {
+  run.step_due = true;
 }
 
 GradientMomentum::GradientMomentum(double momentum) : momentum_(momentum) {

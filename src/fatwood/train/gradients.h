@@ -5,8 +5,9 @@
 
 namespace fatwood {
 
-/// Scales the gradients so that their joint 2-norm is at most `max_norm`, before the step.
-/// Equal to torch.nn.utils.clip_grad_norm_.
+/// Scales the gradients so that their joint 2-norm is at most `max_norm`, once before every
+/// optimiser step: accumulated gradients are clipped as a whole. Equal to
+/// torch.nn.utils.clip_grad_norm_.
 class ClipGradients : public Callback {
  public:
   /// Throws Error{usage} unless max_norm is above 0.
@@ -26,6 +27,8 @@ class AccumulateGradients : public Callback {
   explicit AccumulateGradients(std::int64_t batches);
   std::string name() const override { return "accumulate_gradients"; }
   void before_fit(Run& run) override;
+  void before_batch(Run& run) override;
+  void cleanup_fit(Run& run) override;
 
  private:
   std::int64_t batches_;

@@ -10,6 +10,22 @@
 
 namespace fatwood {
 
+namespace {
+
+// Sets a flag for as long as it lives.
+class Raised {
+ public:
+  explicit Raised(bool& flag) : flag_(flag) { flag_ = true; }
+  ~Raised() { flag_ = false; }
+  Raised(const Raised&) = delete;
+  Raised& operator=(const Raised&) = delete;
+
+ private:
+  bool& flag_;
+};
+
+}  // namespace
+
 nlohmann::json Callback::state_dict() const {
   return nullptr;
 }
@@ -82,7 +98,7 @@ FitResult Learner::fit(std::int64_t epochs, const Callbacks& extra) {
   run_.batch_index = first_batch;
   run_.step = trained ? (first_epoch + 1) * run_.training_batches()
                       : first_epoch * run_.training_batches() + first_batch;
-  return run_brackets(epochs, extra, [&] {
+  return run_brackets(epochs, callbacks_, extra, [&] {
     for (run_.epoch = first_epoch; run_.epoch < epochs && !run_.cancelled(); ++run_.epoch) {
       if (!std::exchange(trained, false)) pass(Mode::training, std::exchange(first_batch, 0));
       if (run_.loaders.eval && !run_.cancelled()) pass(Mode::evaluation, 0);
@@ -94,16 +110,22 @@ FitResult Learner::evaluate(const Callbacks& extra) {
   if (!run_.loaders.eval)
     throw Error(ErrorKind::usage, "evaluate", "the learner has no evaluation batches");
   run_.epoch = run_.batch_index = 0;
-  return run_brackets(1, extra, [&] { pass(Mode::evaluation, 0); });
+  Callbacks own;
+  for (const CallbackPtr& callback : callbacks_) {
+    if (callback->stage() != Stage::save && callback->stage() != Stage::record)
+      own.push_back(callback);
+  }
+  const Raised flag(run_.evaluation_only);
+  return run_brackets(1, own, extra, [&] { pass(Mode::evaluation, 0); });
 }
 
-FitResult Learner::run_brackets(std::int64_t epochs, const Callbacks& extra,
+FitResult Learner::run_brackets(std::int64_t epochs, const Callbacks& own, const Callbacks& extra,
                                 const std::function<void()>& body) {
   if (run_.open_) throw Error(ErrorKind::usage, "fit", "a fit of this learner is already running");
   run_.epochs = epochs;
   run_.cancel_.reset();
   run_.failed_ = false;
-  active_ = callbacks_;
+  active_ = own;
   active_.insert(active_.end(), extra.begin(), extra.end());
   std::stable_sort(active_.begin(), active_.end(), [](const CallbackPtr& a, const CallbackPtr& b) {
     return a->stage() < b->stage();

@@ -38,7 +38,9 @@ class Learner {
   /// normally and says why. Errors of callbacks and of LibTorch pass through, after every cleanup.
   FitResult fit(std::int64_t epochs, const Callbacks& extra = {});
 
-  /// One pass through the evaluation batches, metrics in `run().epoch_metrics`.
+  /// One pass through the evaluation batches, metrics in `run().epoch_metrics`. The learner's own
+  /// callbacks of the stages `save` and `record` take no part: nothing is saved, and no row is
+  /// added to those of the last fit.
   FitResult evaluate(const Callbacks& extra = {});
 
   Run& run() { return run_; }
@@ -59,7 +61,7 @@ class Learner {
   };
   static const Bracket kFit, kEpoch, kBatch;
 
-  FitResult run_brackets(std::int64_t epochs, const Callbacks& extra,
+  FitResult run_brackets(std::int64_t epochs, const Callbacks& own, const Callbacks& extra,
                          const std::function<void()>& body);
   void bracket(const Bracket& bracket, const std::function<void()>& body);
   bool fire(Event event);  // false when a cancel stands

@@ -27,8 +27,9 @@ double Recorder::elapsed_s() const {
 void Recorder::before_fit(Run& run) {
   start_ = Clock::now();
   completed_ = false;
+  held_end_.reset();
   if (std::exchange(resumed_, false)) return;
-  elapsed_before_s_ = 0;
+  elapsed_before_s_ = pass_before_s_ = 0;
   batches_.clear();
   epochs_.clear();
   RunRow row{.model = run.name,
@@ -46,6 +47,7 @@ void Recorder::before_fit(Run& run) {
 
 void Recorder::before_epoch(Run& run) {
   epoch_start_ = Clock::now();
+  duration_before_s_ = std::exchange(pass_before_s_, 0);
   for (const RowSinkPtr& sink : sinks_) sink->begin_epoch(run.mode, run.epoch, run.batches);
 }
 
@@ -73,7 +75,7 @@ void Recorder::after_epoch(Run& run) {
                      .size = source.samples(),
                      .metrics = run.epoch_metrics,
                      .lr = group ? group->lr : 0,
-                     .duration_s = seconds_since(epoch_start_),
+                     .duration_s = duration_before_s_ + seconds_since(epoch_start_),
                      .elapsed_s = elapsed_s()});
   for (const RowSinkPtr& sink : sinks_) sink->epoch(epochs_.back());
 }
@@ -91,10 +93,17 @@ void Recorder::cleanup_fit(Run& run) {
     row.status = "failed";
     row.reason = "an error ended the fit";
   }
-  for (const RowSinkPtr& sink : sinks_) sink->end(row);
+  held_end_ = std::move(row);
+  if (held_status_.empty() || held_end_->status != held_status_) release_end();
 }
 
-void Recorder::resume(const std::function<void(RowSink&)>& replay) {
+void Recorder::release_end() {
+  const std::optional<EndRow> row = std::exchange(held_end_, std::nullopt);
+  if (!row) return;
+  for (const RowSinkPtr& sink : sinks_) sink->end(*row);
+}
+
+bool Recorder::remember(const std::function<void(RowSink&)>& replay) {
   struct Memory : RowSink {
     void begin(const RunRow&) override { begun = true; }
     void batch(const BatchRow& row) override {
@@ -102,21 +111,32 @@ void Recorder::resume(const std::function<void(RowSink&)>& replay) {
       if (row.mode == Mode::training) batches.push_back(row);
     }
     void epoch(const EpochRow& row) override {
-      elapsed_s = std::max(elapsed_s, row.elapsed_s);
+      elapsed_s = pass_began_s = std::max(elapsed_s, row.elapsed_s);
       epochs.push_back(row);
     }
     bool begun = false;
     double elapsed_s = 0;
+    double pass_began_s = 0;  // at the end of the pass before
     std::vector<BatchRow> batches;
     std::vector<EpochRow> epochs;
   } memory;
   replay(memory);
-  resumed_ = memory.begun;
-  if (!resumed_) return;
+  if (!memory.begun) return false;
   batches_ = std::move(memory.batches);
   epochs_ = std::move(memory.epochs);
   elapsed_before_s_ = memory.elapsed_s;
+  pass_before_s_ = memory.elapsed_s - memory.pass_began_s;
+  return true;
+}
+
+void Recorder::resume(const std::function<void(RowSink&)>& replay) {
+  resumed_ = remember(replay);
+  if (!resumed_) return;
   for (const RowSinkPtr& sink : sinks_) replay(*sink);
+}
+
+void Recorder::rewind(const std::function<void(RowSink&)>& replay) {
+  resumed_ = remember(replay);
 }
 
 void Recorder::stats(const StatsRow& row) {

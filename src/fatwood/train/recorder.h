@@ -5,6 +5,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include <fatwood/core/rows.h>
@@ -32,6 +34,15 @@ class Recorder : public Callback {
   /// go on from the last one. Without a run row the next fit starts as any other.
   void resume(const std::function<void(RowSink&)>& replay);
 
+  /// Goes back to the rows that `replay` hands, in a run that goes on: as resume(), but the sinks
+  /// have seen the rows; that some count no more is for an event to say.
+  void rewind(const std::function<void(RowSink&)>& replay);
+
+  /// Rows of fits that end with `status` get no end row until release_end(): the fit is to be
+  /// taken up again. Empty: every fit's end is a row.
+  void hold_end(std::string status) { held_status_ = std::move(status); }
+  void release_end();
+
   /// Rows of training batches: learning rate, momentum and loss at every one.
   const std::vector<BatchRow>& batches() const { return batches_; }
   const std::vector<EpochRow>& epochs() const { return epochs_; }
@@ -44,12 +55,17 @@ class Recorder : public Callback {
 
  private:
   double elapsed_s() const;
+  bool remember(const std::function<void(RowSink&)>& replay);
 
   std::vector<RowSinkPtr> sinks_;
   std::vector<BatchRow> batches_;
   std::vector<EpochRow> epochs_;
   std::chrono::steady_clock::time_point start_, epoch_start_;
-  double elapsed_before_s_ = 0;  // in the part of the run that is resumed
+  double elapsed_before_s_ = 0;   // in the part of the run that is resumed
+  double pass_before_s_ = 0;      // of that, in the pass that it stopped in
+  double duration_before_s_ = 0;  // likewise, while that pass goes on
+  std::string held_status_;
+  std::optional<EndRow> held_end_;
   bool resumed_ = false;
   bool completed_ = false;
 };

@@ -13,6 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+constexpr const char* kCheckpointFolder = "checkpoints";
 constexpr const char* kSetAside = ".set-aside";
 // What a finished or interrupted run leaves beside its rows; made again at its end.
 constexpr const char* kFinalFiles[] = {"model.safetensors", "predictions.json"};
@@ -84,12 +85,11 @@ FoundCheckpoint find_checkpoint(const fs::path& folder, std::uint64_t rows_bytes
   return found;
 }
 
-Resumed resume(RunFolder& folder, RunRows& rows, Recorder& recorder, Learner& learner,
-               const ResumeOptions& options) {
-  const fs::path checkpoints = folder.file("checkpoints");
+Resumed restore_run(const RunFolder& folder, const RunRows& rows, Learner& learner,
+                    const ResumeOptions& options) {
   FoundCheckpoint found;
   if (options.checkpoint.empty()) {
-    found = find_checkpoint(checkpoints, rows.bytes());
+    found = find_checkpoint(folder.file(kCheckpointFolder), rows.bytes());
   } else {
     found.path = options.checkpoint;
     found.file = read_checkpoint(options.checkpoint);
@@ -97,19 +97,21 @@ Resumed resume(RunFolder& folder, RunRows& rows, Recorder& recorder, Learner& le
   Resumed resumed;
   resumed.checkpoint = found.path;
   for (const auto& [path, why] : found.passed_over) resumed.passed_over.push_back(why);
-  std::uint64_t keep_bytes = 0;
-  if (found.file) {
-    const json& about = found.file->about;
-    keep_bytes = rows_bytes_of(about);
-    rows.check_cut(keep_bytes);  // before anything of the folder changes
-    for (const std::string& difference : differences(about.value("data", json()), options.data)) {
-      throw Error(ErrorKind::data, "resume", found.path.string() + ": other data: " + difference);
-    }
-    resumed.inexact = differences(about.value("machine", json()), options.machine);
-    resumed.position = restore(*found.file, learner, options.extra);
-    resumed.step = step_at(resumed.position, learner.run().training_batches());
-    set_aside_later(checkpoints, resumed.step);
+  if (!found.file) return resumed;
+  const json& about = found.file->about;
+  resumed.rows_bytes = rows_bytes_of(about);
+  rows.check_cut(resumed.rows_bytes);
+  for (const std::string& difference : differences(about.value("data", json()), options.data)) {
+    throw Error(ErrorKind::data, "resume", found.path.string() + ": other data: " + difference);
   }
+  resumed.inexact = differences(about.value("machine", json()), options.machine);
+  resumed.position = restore(*found.file, learner, options.extra);
+  resumed.step = step_at(resumed.position, learner.run().training_batches());
+  return resumed;
+}
+
+void cut_run(RunFolder& folder, RunRows& rows, Recorder& recorder, const Resumed& resumed) {
+  if (!resumed.checkpoint.empty()) set_aside_later(folder.file(kCheckpointFolder), resumed.step);
   for (const char* name : kFinalFiles) {
     std::error_code error;
     fs::remove(folder.file(name), error);
@@ -119,17 +121,24 @@ Resumed resume(RunFolder& folder, RunRows& rows, Recorder& recorder, Learner& le
     }
   }
   const std::uint64_t bytes_before = rows.bytes();
-  rows.cut_to(keep_bytes);
+  rows.cut_to(resumed.rows_bytes);
   recorder.resume([&rows](RowSink& sink) { rows.replay(sink); });
+  const fs::path& checkpoint = resumed.checkpoint;
   folder.add_restart(
       {{"date", this_machine().date},
-       {"checkpoint", found.path.empty() ? json() : json(found.path.filename().string())},
+       {"checkpoint", checkpoint.empty() ? json() : json(checkpoint.filename().string())},
        {"step", resumed.step},
        {"position", describe(resumed.position)},
-       {"rows_bytes", keep_bytes},
-       {"rows_bytes_cut", bytes_before - keep_bytes},
+       {"rows_bytes", resumed.rows_bytes},
+       {"rows_bytes_cut", bytes_before - resumed.rows_bytes},
        {"passed_over", resumed.passed_over},
        {"inexact", resumed.inexact}});
+}
+
+Resumed resume(RunFolder& folder, RunRows& rows, Recorder& recorder, Learner& learner,
+               const ResumeOptions& options) {
+  Resumed resumed = restore_run(folder, rows, learner, options);
+  cut_run(folder, rows, recorder, resumed);
   return resumed;
 }
 

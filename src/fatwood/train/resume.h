@@ -38,15 +38,23 @@ struct Resumed {
   std::filesystem::path checkpoint;  ///< empty: there was none, and the run starts at its beginning
   Position position;
   std::int64_t step = 0;
+  std::uint64_t rows_bytes = 0;          ///< of rows.jsonl that count
   std::vector<std::string> passed_over;  ///< "path: why"
   std::vector<std::string> inexact;      ///< "threads 1, the checkpoint was made with 2"
 };
 
-/// Puts `learner`, `recorder` and the files of `folder` back to where a checkpoint stands, so that
-/// the next fit goes on there: state restored, later checkpoints set aside under another name,
-/// files of a finished run removed, rows behind it cut, a line appended to `restarts.jsonl`. A kill
-/// during it leaves a folder that can be resumed again. Throws Error{data} for a damaged checkpoint
-/// or other data than it was trained on, and what restore() throws.
+/// Puts `learner` to where a checkpoint of `folder` stands, so that the next fit goes on there. No
+/// file changes: a resume that is refused leaves the run as it was. Throws Error{data} for a
+/// damaged checkpoint or other data than it was trained on, and what restore() throws.
+Resumed restore_run(const RunFolder& folder, const RunRows& rows, Learner& learner,
+                    const ResumeOptions& options);
+
+/// Puts `recorder` and the files of `folder` there too: later checkpoints set aside under another
+/// name, files of a finished run removed, rows behind it cut, a line appended to `restarts.jsonl`.
+/// A kill during it leaves a folder that can be resumed again.
+void cut_run(RunFolder& folder, RunRows& rows, Recorder& recorder, const Resumed& resumed);
+
+/// The two, one behind the other.
 Resumed resume(RunFolder& folder, RunRows& rows, Recorder& recorder, Learner& learner,
                const ResumeOptions& options);
 

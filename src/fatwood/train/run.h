@@ -58,6 +58,7 @@ struct Run {
   std::int64_t epochs = 0;       ///< of this fit
   std::int64_t epoch = 0;        ///< from 0
   Mode mode = Mode::training;    ///< training pass or evaluation pass
+  bool evaluation_only = false;  ///< within Learner::evaluate()
   std::int64_t batches = 0;      ///< of this pass
   std::int64_t batch_index = 0;  ///< in this pass, from 0
   std::int64_t step =
@@ -67,6 +68,9 @@ struct Run {
   Batch batch;
   Tensor predictions;
   Tensor loss;
+
+  /// Whether an optimiser step follows this batch; AccumulateGradients clears it in between.
+  bool step_due = true;
 
   /// Value of `loss`; waits for the device. Asked more than once a batch, it is read once.
   double loss_value();

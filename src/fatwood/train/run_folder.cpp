@@ -20,20 +20,22 @@ namespace fs = std::filesystem;
 
 constexpr const char* kLock = "run.lock";
 constexpr std::uint64_t kMaxRowsBytes = std::uint64_t{16} << 30;
-constexpr std::array kFiles{"args.json",         "rows.jsonl",     "summary.csv",
-                            "model.safetensors", "summary.json",   "predictions.json",
-                            "report.html",       "restarts.jsonl", "lr_find.json"};
+constexpr const char* kArgs = "args.json";
+constexpr std::array kFiles{"rows.jsonl",       "summary.csv", "model.safetensors", "summary.json",
+                            "predictions.json", "report.html", "restarts.jsonl",    "lr_find.json"};
 constexpr const char* kCheckpoints = "checkpoints";
 constexpr std::array kFolders{kCheckpoints, "tensorboard"};
 
 bool is_run(const fs::path& path) {
-  return fs::exists(path / "args.json") || fs::exists(path / "rows.jsonl");
+  return fs::exists(path / kArgs) || fs::exists(path / "rows.jsonl");
 }
 
+// Beside what a process leaves that is killed while it begins a run.
 bool holds_anything(const fs::path& path) {
-  return std::any_of(
-      fs::directory_iterator(path), fs::directory_iterator(),
-      [](const fs::directory_entry& entry) { return entry.path().filename() != kLock; });
+  return std::any_of(fs::directory_iterator(path), fs::directory_iterator(),
+                     [](const fs::directory_entry& entry) {
+                       return entry.path().filename() != kLock && !is_temporary(entry.path());
+                     });
 }
 
 // A row a line: epoch, the training pass's metrics, the evaluation pass's, rate and times.
@@ -189,10 +191,12 @@ RunFolder::RunFolder(fs::path path, bool overwrite) : path_(std::move(path)) {
       if (!existed) fs::remove(path_, ignored);
       throw;
     }
-    if (!is_run(path_)) return;
-    if (!overwrite) refuse("holds a run; choose another --output, or --overwrite it");
-    for (const char* name : kFiles) fs::remove(path_ / name);
-    for (const char* name : kFolders) fs::remove_all(path_ / name);
+    if (is_run(path_)) {
+      if (!overwrite) refuse("holds a run; choose another --output, or --overwrite it");
+      for (const char* name : kFiles) fs::remove(path_ / name);
+      for (const char* name : kFolders) fs::remove_all(path_ / name);
+      fs::remove(path_ / kArgs);  // last: until then the folder is known for a run's
+    }
     remove_temporaries(path_);
   } catch (const fs::filesystem_error& error) {
     throw Error(ErrorKind::io, "run_folder", path_.string() + ": " + error.code().message());
@@ -201,7 +205,7 @@ RunFolder::RunFolder(fs::path path, bool overwrite) : path_(std::move(path)) {
 
 bool RunFolder::holds_run(const fs::path& path) {
   std::error_code error;
-  return fs::exists(path / "args.json", error);
+  return fs::exists(path / kArgs, error);
 }
 
 RunFolder RunFolder::reopen(fs::path path) {
@@ -219,7 +223,7 @@ RunFolder RunFolder::reopen(fs::path path) {
 }
 
 void RunFolder::write_args(const nlohmann::json& args) {
-  write_json("args.json", args);
+  write_json(kArgs, args);
 }
 
 void RunFolder::write_json(const std::string& name, const nlohmann::json& json) {

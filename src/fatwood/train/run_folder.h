@@ -38,8 +38,8 @@ class RunFolder {
  public:
   /// Creates and locks `path`. A folder that holds a run is refused unless `overwrite`, which
   /// removes that run's files; a folder that holds anything else is refused in any case, and one in
-  /// which a run goes on too. Throws Error{usage} for those, Error{io} when the file system
-  /// refuses.
+  /// which a run goes on too. Throws Error{usage} for the first two, Error{io} for the third and
+  /// when the file system refuses.
   RunFolder(std::filesystem::path path, bool overwrite);
 
   /// Locks the run that `path` holds, to go on with it, and removes what a killed process left half

@@ -8,16 +8,31 @@
 #include <fatwood/train/stopping.h>
 
 namespace fatwood {
+namespace {
+
+/// The name of the first parameter of which `part` holds a number that is not finite; "" for none.
+template <class Part>
+std::string first_not_finite(const Optimizer& optimizer, const Part& part) {
+  for (const ParamGroup& group : optimizer.groups()) {
+    for (const auto& [name, parameter] : group.parameters) {
+      const Tensor tensor = part(parameter);
+      if (tensor.defined() && !tensor.isfinite().all().template item<bool>()) return name;
+    }
+  }
+  return "";
+}
+
+}  // namespace
 
 void StopOnRequest::after_batch(Run& run) {
   if (stop_.stop_requested()) run.cancel(Scope::fit, reason_, "interrupted");
 }
 
 void StopOnDivergence::after_loss(Run& run) {
-  if (!run.training() || std::isfinite(run.loss_value())) return;
+  if (run.evaluation_only || std::isfinite(run.loss_value())) return;
   run.cancel(Scope::fit,
-             "loss is " + std::to_string(run.loss_value()) + " at step " +
-                 std::to_string(run.step) +
+             std::string(run.training() ? "loss" : "evaluation loss") + " is " +
+                 std::to_string(run.loss_value()) + " at step " + std::to_string(run.step) +
                  ", wanted a finite number: a lower learning rate may help",
              "diverged");
 }
@@ -34,17 +49,23 @@ void StopOnDivergence::after_backward(Run& run) {
   // A sum of norms is finite exactly when every entry is, short of overflow.
   const double total = torch::stack(torch::_foreach_norm(grads)).sum().item<double>();
   if (std::isfinite(total)) return;
-  std::string culprit = "their norm overflows";
-  for (const ParamGroup& group : run.optimizer->groups()) {
-    for (const auto& [name, parameter] : group.parameters) {
-      if (parameter.grad().defined() && !parameter.grad().isfinite().all().item<bool>()) {
-        culprit = "first in " + name;
-        break;
-      }
-    }
-  }
+  const std::string culprit =
+      first_not_finite(*run.optimizer, [](const Tensor& parameter) { return parameter.grad(); });
   run.cancel(Scope::fit,
-             "gradients are not finite at step " + std::to_string(run.step) + ", " + culprit,
+             "gradients are not finite at step " + std::to_string(run.step) +
+                 (culprit.empty() ? ", their norm overflows" : ", first in " + culprit),
+             "diverged");
+}
+
+void StopOnDivergence::after_epoch(Run& run) {
+  if (!run.training()) return;
+  const torch::NoGradGuard no_grad;
+  const std::string culprit =
+      first_not_finite(*run.optimizer, [](const Tensor& parameter) { return parameter; });
+  if (culprit.empty()) return;
+  run.cancel(Scope::fit,
+             "weights are not finite at step " + std::to_string(run.step) + ", first in " +
+                 culprit + ": a lower learning rate may help",
              "diverged");
 }
 
@@ -55,14 +76,15 @@ EarlyStopping::EarlyStopping(Options options) : options_(std::move(options)) {
   }
 }
 
-void EarlyStopping::before_fit(Run&) {
+void EarlyStopping::before_fit(Run& run) {
+  if (run.evaluation_only) return;
   if (std::exchange(resumed_, false)) return;
   best_.reset();
   without_ = 0;
 }
 
 void EarlyStopping::after_epoch(Run& run) {
-  if (run.training()) return;
+  if (run.training() || run.evaluation_only) return;
   const auto info =
       std::find_if(run.metrics.begin(), run.metrics.end(),
                    [this](const MetricInfo& metric) { return metric.name == options_.metric; });

@@ -23,12 +23,15 @@ class StopOnRequest : public Callback {
 };
 
 /// Ends the fit, before the optimiser's step, when the loss of a training batch or one of its
-/// gradients is not finite. The model keeps its last finite weights.
+/// gradients is not finite: the model keeps its last finite weights. And at the end of a training
+/// pass when a weight is not finite, or in an evaluation pass of the fit when the loss is not: the
+/// last step of a run has no later one that would show it. The pass then has no epoch row.
 class StopOnDivergence : public Callback {
  public:
   std::string name() const override { return "stop_on_divergence"; }
   void after_loss(Run& run) override;
   void after_backward(Run& run) override;
+  void after_epoch(Run& run) override;
 };
 
 struct EarlyStoppingOptions {
