@@ -1,7 +1,12 @@
+#include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <ctime>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <stop_token>
+#include <thread>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -10,21 +15,88 @@
 
 #include "commands.h"
 #include "console.h"
-#include "signals.h"
 
 namespace fatwood::cli {
 namespace {
 
+/// As SignalWatcher, for a command of several runs: the user's signal ends the run in hand, or
+/// keeps the next one from beginning when it comes in between. The signals are watched from before
+/// the first run to the end, since LibTorch's threads may start outside the runs and inherit what
+/// is blocked. The page's interrupt is a signal too, which ends its run alone.
+class RunSignals {
+ public:
+  RunSignals();
+  ~RunSignals();
+  RunSignals(const RunSignals&) = delete;
+  RunSignals& operator=(const RunSignals&) = delete;
+
+  /// Of the run that begins: stopped already when the user's signal has come.
+  std::stop_token begin_run();
+  void interrupt_run();
+  /// The user's signal; 0 for none.
+  int received() const { return received_; }
+
+ private:
+  void watch(const std::stop_token& ended);
+  void take(const siginfo_t& signal);
+
+  sigset_t watched_;
+  std::mutex mutex_;                     // between a signal and a run that begins
+  std::optional<std::stop_source> run_;  // none before the first
+  std::atomic<int> received_ = 0;
+  std::jthread thread_;
+};
+
+RunSignals::RunSignals() {
+  std::signal(SIGPIPE, SIG_IGN);
+  sigemptyset(&watched_);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&watched_, signal);
+  pthread_sigmask(SIG_BLOCK, &watched_, nullptr);
+  thread_ = std::jthread([this](const std::stop_token& ended) { watch(ended); });
+}
+
+RunSignals::~RunSignals() {
+  thread_.request_stop();
+  thread_.join();
+  pthread_sigmask(SIG_UNBLOCK, &watched_, nullptr);
+}
+
+std::stop_token RunSignals::begin_run() {
+  const std::lock_guard lock(mutex_);
+  run_.emplace();
+  if (received_ != 0) run_->request_stop();
+  return run_->get_token();
+}
+
+void RunSignals::interrupt_run() {
+  // To one thread: of two SIGINT that wait for the process the kernel keeps one, and the other may
+  // be the user's.
+  pthread_kill(thread_.native_handle(), SIGINT);
+}
+
+void RunSignals::watch(const std::stop_token& ended) {
+  while (!ended.stop_requested()) {
+    const timespec patience{0, 200'000'000};
+    siginfo_t signal{};
+    if (sigtimedwait(&watched_, &signal, &patience) > 0) take(signal);
+  }
+}
+
+void RunSignals::take(const siginfo_t& signal) {
+  const std::lock_guard lock(mutex_);
+  // The sender is known where it is a process, and no terminal.
+  const bool from_here = signal.si_code <= 0 && signal.si_pid == getpid();
+  if (!from_here) {
+    if (received_ != 0) _exit(128 + signal.si_signo);
+    received_ = signal.si_signo;
+  }
+  if (run_) run_->request_stop();
+}
+
 int run(const ReproduceOptions& options, bool plot) {
-  // One for each run: the page's interrupted run must not count as the user's first Ctrl-C.
-  std::optional<SignalWatcher> signals;
-  int received = 0;
-  const ReproduceHooks hooks{.begin_run =
-                                 [&signals] {
-                                   signals.reset();
-                                   return signals.emplace().token();
-                                 },
-                             .interrupt = [] { kill(getpid(), SIGINT); },
+  RunSignals signals;
+  const ReproduceHooks hooks{.begin_run = [&signals] { return signals.begin_run(); },
+                             .interrupt = [&signals] { signals.interrupt_run(); },
                              .displays = [plot]() -> std::vector<RowSinkPtr> {
                                return {std::make_shared<Console>(ConsoleOptions{.plot = plot})};
                              },
@@ -39,8 +111,7 @@ int run(const ReproduceOptions& options, bool plot) {
                                                 line.data());
                                  }};
   const ReproduceResult result = reproduce(options, hooks);
-  if (signals) received = signals->received();
-  return result.complete ? 0 : 128 + received;
+  return result.complete ? 0 : 128 + signals.received();
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
 """`fatwood reproduce` from outside, on images of 4×4 in FashionMNIST's format: as many batches as the page's
 interrupted run needs, in seconds."""
-import gzip, json, shutil
+import fcntl, gzip, json, os, pathlib, re, shutil, signal, subprocess, time
 
 import numpy
 import pytest
 
-from program import fatwood, refused
+from program import PROGRAM, WAIT_SECONDS, fatwood, refused, rows_of
 from tiny_data import idx
 
 PAGE_RUNS = ["deeper_cnn", "residual_cnn", "resnet18", "double_conv_cnn"]
@@ -32,10 +32,22 @@ def reproduced(small_images, tmp_path_factory):
     return folder, result
 
 
+def copy_of(reproduced, tmp_path, without=()):
+    """The reproduced folder without the runs of some networks."""
+    folder = tmp_path / "page"
+    left_out = shutil.ignore_patterns("checkpoints", *(f"{model}-42" for model in without))
+    shutil.copytree(reproduced[0], folder, ignore=left_out)
+    return folder
+
+
+def files_of(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_the_first_run_ends_by_an_interrupt_after_94_batches_and_keeps_its_statistics(reproduced):
     folder, result = reproduced
     assert "interrupted after 94 of 95 batches; statistics of 94 kept" in result.stdout
-    rows = [json.loads(line) for line in (folder / "cnn-42" / "rows.jsonl").read_text().splitlines()]
+    rows = rows_of(folder / "cnn-42")
     assert sum(row["type"] == "batch" for row in rows) == 94
     assert sum(row["type"] == "stats" for row in rows) == 94
     assert rows[-1]["type"] == "end" and rows[-1]["status"] == "interrupted"
@@ -74,9 +86,7 @@ def test_the_report_holds_all_runs_beside_the_page(reproduced):
 
 
 def test_a_second_call_keeps_what_is_finished_and_runs_what_is_missing(reproduced, small_images, tmp_path):
-    folder = tmp_path / "page"
-    shutil.copytree(reproduced[0], folder)
-    shutil.rmtree(folder / "deeper_cnn-42")
+    folder = copy_of(reproduced, tmp_path, without=["deeper_cnn"])
     before = {model: (folder / f"{model}-42" / "rows.jsonl").read_bytes() for model in PAGE_RUNS[1:]}
     again = fatwood("reproduce", "--quick", "--threads", 2, "--data", small_images, "--output", folder)
     assert again.returncode == 0, again.stderr
@@ -85,12 +95,71 @@ def test_a_second_call_keeps_what_is_finished_and_runs_what_is_missing(reproduce
     assert before == {model: (folder / f"{model}-42" / "rows.jsonl").read_bytes() for model in PAGE_RUNS[1:]}
 
 
-def test_a_folder_whose_runs_have_other_options_is_refused_and_left_alone(reproduced, small_images):
-    folder, _ = reproduced
-    before = (folder / "deeper_cnn-42" / "rows.jsonl").read_bytes()
+def test_a_run_that_the_user_interrupted_is_not_taken_for_the_pages(reproduced, small_images, tmp_path):
+    """Its rows are those of a Ctrl-C at batch 30, so that no test has to hit that batch."""
+    folder = copy_of(reproduced, tmp_path)
+    run = folder / "cnn-42"
+    rows = [row for row in rows_of(run) if row["type"] == "end" or row.get("step", 0) < 30]
+    rows[-1]["step"] = 30
+    (run / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    again = fatwood("reproduce", "--quick", "--threads", 2, "--data", small_images, "--output", folder)
+    assert again.returncode == 0, again.stderr
+    assert "interrupted after 94 of 95 batches; statistics of 94 kept" in again.stdout
+    assert rows_of(run)[-1]["status"] == "interrupted" and rows_of(run)[-1]["step"] == 94
+    assert again.stderr.count("finished before, kept") == 4
+
+
+@pytest.mark.parametrize("left", [["cnn", *PAGE_RUNS], PAGE_RUNS[-1:]], ids=["every run", "the last run"])
+def test_a_folder_whose_runs_have_other_options_is_refused_and_left_alone(left, reproduced, small_images, tmp_path):
+    folder = copy_of(reproduced, tmp_path, without={"cnn", *PAGE_RUNS} - set(left))
+    before = files_of(folder)
     result = fatwood("reproduce", "--data", small_images, "--output", folder)
-    refused(result, 2, "[reproduce]", "--epochs 1", "wanted 3", "--output")
-    assert (folder / "deeper_cnn-42" / "rows.jsonl").read_bytes() == before
+    refused(result, 2, "[reproduce]", f"{left[0]}-42", "--epochs 1", "wanted 3", "--output")
+    assert files_of(folder) == before
+
+
+def lock_step_pipe():
+    """Both ends of a pipe with room for one write: who writes is at most one ahead of who reads."""
+    read, write = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    return read, write
+
+
+def send(process, number):
+    """Sends a signal and waits until the process has taken it."""
+    process.send_signal(number)
+    deadline = time.time() + WAIT_SECONDS
+    while time.time() < deadline and process.poll() is None:
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+        pending = int(re.search(r"ShdPnd:\s*(\w+)", status)[1], 16)
+        if not pending >> (number - 1) & 1:
+            return
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("missing", [["residual_cnn"], ["deeper_cnn", "residual_cnn"]], ids=["behind a kept run", "behind a run"])
+def test_ctrl_c_between_two_runs_stops_before_the_second(missing, reproduced, small_images, tmp_path):
+    """When deeper_cnn's summary is printed, and so LibTorch's threads have been started, two writes before the run of
+    residual_cnn would begin."""
+    folder = copy_of(reproduced, tmp_path, without=missing)
+    record = (folder / "reproduce.json").read_bytes()
+    args = ["reproduce", "--quick", "--threads", "2", "--data", small_images, "--output", folder]
+    read, write = lock_step_pipe()
+    with open(tmp_path / "stderr", "w") as log:
+        process = subprocess.Popen([PROGRAM, *args], stdout=write, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "2"})
+    os.close(write)
+    printed = b""
+    while piece := os.read(read, 1 << 16):
+        if b"| Total |" in piece and b"| Total |" not in printed:
+            send(process, signal.SIGINT)
+        printed += piece
+    os.close(read)
+    stderr = (tmp_path / "stderr").read_text()
+    assert process.wait(timeout=WAIT_SECONDS) == 130, stderr
+    assert printed.count(b"equal to the page's table") == 1
+    assert "the same call with --output" in stderr
+    assert not (folder / "residual_cnn-42").exists()
+    assert (folder / "reproduce.json").read_bytes() == record
 
 
 @pytest.mark.parametrize("args,words", [
@@ -101,6 +170,11 @@ def test_a_folder_whose_runs_have_other_options_is_refused_and_left_alone(reprod
 def test_bad_options_get_one_clear_error_and_leave_nothing(args, words, tmp_path):
     refused(fatwood("reproduce", *args, "--output", tmp_path / "page"), 2, *words)
     assert not (tmp_path / "page").exists()
+
+
+def test_data_that_cannot_be_read_leave_no_folder(tmp_path):
+    refused(fatwood("reproduce", "--data", tmp_path, "--output", tmp_path / "page"), 3, "[fashion_mnist]", "lacks")
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_folder_of_other_files_is_refused(tmp_path):

@@ -15,10 +15,12 @@
 #include <fatwood/model/libtorch.h>
 #include <fatwood/model/model_table.h>
 #include <fatwood/model/state.h>
+#include <fatwood/recipes/job.h>
 #include <fatwood/recipes/reproduce.h>
 #include <fatwood/recipes/train_run.h>
 #include <fatwood/report/html.h>
 #include <fatwood/report/run_record.h>
+#include <fatwood/train/run_folder.h>
 
 namespace fatwood {
 namespace {
@@ -31,13 +33,23 @@ constexpr const char* kRecord = "reproduce.json";
   throw Error(ErrorKind::usage, "reproduce", what);
 }
 
-/// null where the file is damaged.
-nlohmann::json args_in(const fs::path& run) {
+/// Those of the run in folder `run`; null where it holds none, or args.json is damaged.
+nlohmann::json recorded_options(const fs::path& run) {
+  if (!RunFolder::holds_run(run)) return nullptr;
   try {
-    return parse_json(read_text_file(run / "args.json", 1 << 20));
+    const nlohmann::json args = parse_json(read_text_file(run / "args.json", 1 << 20));
+    return args.value("options", nlohmann::json());
   } catch (const nlohmann::json::exception&) {
     return nullptr;
   }
+}
+
+/// Whether the run that `train.output` holds ended where the page's did.
+bool ended_as_the_page(const TrainRunOptions& train) {
+  const RunRecord record = read_run(train.output);
+  if (train.model != kInterruptedModel) return record.status() == "completed";
+  // The user may have interrupted it too, anywhere.
+  return record.end && record.end->status == "interrupted" && record.end->step == kInterruptedAfter;
 }
 
 /// "2", or "1, 2" where a call that goes on has other threads than the one before.
@@ -92,13 +104,16 @@ class Reproducer {
       refuse_page("--seeds " + std::to_string(options_.seeds) + ", wanted 1 or more");
     check(train_options("cnn", options_.seed));
     choose_device(options_.device);
-    open_folder();
+    choose_folder();
+    find_kept();
+    check_data();
+    make_folder();
     if (!interrupted_run()) return stopped();
     for (const PageRun& page : page_runs()) {
       print_heading(page);
       if (page.model == "resnet18") print("N. parameters: " + with_commas(page.params) + "\n");
       for (std::int64_t i = 0; i < options_.seeds; ++i) {
-        if (!train(page, options_.seed + static_cast<std::uint64_t>(i))) return stopped();
+        if (!train(page, seed_at(i))) return stopped();
       }
       print_epochs(page);
       for (const PageSummary& summary : page_summaries())
@@ -108,6 +123,10 @@ class Reproducer {
   }
 
  private:
+  std::uint64_t seed_at(std::int64_t i) const {
+    return options_.seed + static_cast<std::uint64_t>(i);
+  }
+
   TrainRunOptions train_options(std::string_view model, std::uint64_t seed) const {
     TrainRunOptions train;
     train.model = model;
@@ -121,7 +140,7 @@ class Reproducer {
     return train;
   }
 
-  void open_folder() {
+  void choose_folder() {
     folder_ = options_.output;
     if (folder_.empty()) {
       std::string date = this_machine().date.substr(0, 19);
@@ -134,38 +153,67 @@ class Reproducer {
       if (fs::exists(folder_) && !fs::is_empty(folder_) && !fs::exists(folder_ / kRecord))
         refuse_page(folder_.string() +
                     ": holds other files, wanted a new folder or one that reproduce began");
-      fs::create_directories(folder_);
     } catch (const fs::filesystem_error& error) {
       throw Error(ErrorKind::io, "reproduce", folder_.string() + ": " + error.code().message());
     }
-    write_record({});
   }
 
-  /// The run that `train.output` holds with the same options, if it ended as it should.
-  bool is_kept(const TrainRunOptions& train, std::string_view status) const {
-    if (!fs::exists(train.output / "args.json")) return false;
-    const nlohmann::json args = args_in(train.output);
-    if (!args.is_object() || !args.contains("options")) return false;
-    // An option that the run's version did not have stands at its default.
-    const nlohmann::json wanted = to_json(train);
+  /// Looks at every run's folder, so that one of other options is refused before anything is done.
+  void find_kept() {
+    if (hooks_.interrupt) look_at(train_options(kInterruptedModel, options_.seed));
+    for (const PageRun& page : page_runs()) {
+      for (std::int64_t i = 0; i < options_.seeds; ++i)
+        look_at(train_options(page.model, seed_at(i)));
+    }
+  }
+
+  void look_at(const TrainRunOptions& train) {
+    if (holds_run_of(train) && ended_as_the_page(train)) {
+      kept_.insert(train.output);
+    } else {
+      all_kept_ = false;
+    }
+  }
+
+  /// False where `train.output` holds no run; throws where it holds one of other options.
+  bool holds_run_of(const TrainRunOptions& train) const {
+    const nlohmann::json wanted = to_json(train);  // refuses what args.json cannot hold
+    const nlohmann::json found = recorded_options(train.output);
+    if (!found.is_object()) return false;
     for (const auto& [name, value] : wanted.items()) {
-      if (name == "data" || name == "threads" || !args["options"].contains(name)) continue;
-      if (args["options"][name] != value) {
+      // An option that the run's version did not have stands at its default.
+      if (name == "data" || name == "threads" || !found.contains(name)) continue;
+      if (found[name] != value) {
         refuse_page(train.output.string() + ": holds a run with --" + name + " " +
-                    args["options"][name].dump() + ", wanted " + value.dump() +
-                    "; choose another --output");
+                    found[name].dump() + ", wanted " + value.dump() + "; choose another --output");
       }
     }
-    return read_run(train.output).status() == status;
+    return true;
   }
 
-  /// False when the user stopped it.
+  /// Data that cannot be read leave no folder behind. Where every run is kept none are needed.
+  void check_data() const {
+    if (!all_kept_) load_data(train_options(kInterruptedModel, options_.seed), hooks_.say);
+  }
+
+  /// A record of an earlier call stays until this one's can take its place.
+  void make_folder() const {
+    try {
+      fs::create_directories(folder_);
+      if (!fs::exists(folder_ / kRecord)) write_record({});
+    } catch (const fs::filesystem_error& error) {
+      throw Error(ErrorKind::io, "reproduce", folder_.string() + ": " + error.code().message());
+    }
+  }
+
+  /// False when the user stopped it, or asked for that since the run before.
   bool run_one(TrainRunOptions train, const std::shared_ptr<InterruptAfter>& interrupt,
                std::stop_token stop) {
+    if (stop.stop_requested()) return false;
     TrainRunHooks hooks{.stop = std::move(stop), .say = hooks_.say};
     if (hooks_.displays) hooks.sinks = hooks_.displays();
     if (interrupt) hooks.sinks.push_back(interrupt);
-    train.overwrite = true;  // an unfinished run of the same options: is_kept has looked
+    train.overwrite = true;  // an unfinished run of the same options: find_kept has looked
     const TrainRunResult result = train_run(train, hooks);
     if (interrupt && interrupt->called() && result.fit.status == "interrupted") return true;
     if (result.fit.status == "interrupted") return false;
@@ -185,7 +233,7 @@ class Reproducer {
     folders_.push_back(train.output);
     print("\nCNN, interrupted after batch " + std::to_string(kInterruptedAfter) +
           " of its first epoch\n");
-    if (!is_kept(train, "interrupted")) {
+    if (!kept_.contains(train.output)) {
       const std::stop_token stop = begin_run();
       if (!run_one(train,
                    std::make_shared<InterruptAfter>(kInterruptedAfter, hooks_.interrupt, stop),
@@ -202,7 +250,7 @@ class Reproducer {
   bool train(const PageRun& page, std::uint64_t seed) {
     const TrainRunOptions train = train_options(page.model, seed);
     folders_.push_back(train.output);
-    if (is_kept(train, "completed")) {
+    if (kept_.contains(train.output)) {
       say(train.output.string() + ": finished before, kept");
       return true;
     }
@@ -310,6 +358,8 @@ class Reproducer {
   const ReproduceOptions& options_;
   const ReproduceHooks& hooks_;
   fs::path folder_;
+  std::set<fs::path> kept_;        // folders of runs that an earlier call finished
+  bool all_kept_ = true;           // no run is left to be done
   std::vector<fs::path> folders_;  // of the runs, in the page's order
 };
 

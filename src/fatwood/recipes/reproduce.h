@@ -29,7 +29,8 @@ struct ReproduceOptions {
 
 /// What the caller hangs in.
 struct ReproduceHooks {
-  /// Before every run: what stops it from then on. Empty: nothing does.
+  /// Before every run that is not kept: what stops it from then on. A token that is stopped already
+  /// ends the call before that run. Empty: nothing stops one.
   std::function<std::stop_token()> begin_run = {};
   /// Stops the page's interrupted run, in the way a user would; the token of `begin_run` must
   /// follow.
@@ -47,7 +48,8 @@ struct ReproduceResult {
 
 /// Trains into run folders below `output`, one a network and seed, and writes reproduce.md,
 /// reproduce.json and report.html there. A run that `output` holds already, finished and with the
-/// same options, is kept, so that an interrupted call goes on where it was.
+/// same options, is kept, so that an interrupted call goes on where it was. Options and the folder
+/// are checked and data are read before anything is written.
 /// Throws Error{usage} for options that cannot be, or when `output` holds something else or a run
 /// with other options; whatever train_run throws; Error{model} when a summary is not the page's.
 ReproduceResult reproduce(const ReproduceOptions& options, const ReproduceHooks& hooks = {});
