@@ -1,4 +1,5 @@
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -6,7 +7,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include <fatwood/core/error.h>
 #include <fatwood/report/watch.h>
 
 #include "commands.h"
@@ -70,22 +70,19 @@ class Watcher : public RowSink {
 
 int run(const WatchOptions& options) {
   SignalWatcher signals;
+  std::signal(SIGPIPE, SIG_DFL);  // what nobody reads is not worth watching
   RowFollower follower(options.run);
   Watcher watcher(options.plot);
-  std::size_t rows = follower.poll(watcher);
-  if (rows == 0) std::fprintf(stderr, "%s: waiting for rows\n", options.run.c_str());
+  if (follower.poll(watcher) == 0)
+    std::fprintf(stderr, "%s: waiting for rows\n", options.run.c_str());
   if (!follower.ended()) watcher.caught_up();
   auto last_row = Clock::now();
   while (!follower.ended()) {
     if (signals.token().stop_requested()) return 128 + signals.received();
     std::this_thread::sleep_for(kPeriod);
-    const std::size_t fresh = follower.poll(watcher);
-    rows += fresh;
+    const bool quiet = Clock::now() - last_row > kPatience;
+    const std::size_t fresh = quiet ? follower.poll_while_running(watcher) : follower.poll(watcher);
     if (fresh > 0) last_row = Clock::now();
-    if (rows > 0 && Clock::now() - last_row > kPatience && !follower.is_running()) {
-      throw Error(ErrorKind::data, "watch",
-                  options.run.string() + ": the run was killed: it has no end and no process");
-    }
   }
   return 0;
 }

@@ -51,6 +51,41 @@ TEST(Comparison, different_models_never_share_a_group) {
   EXPECT_EQ(groups_of(runs).size(), 2u);
 }
 
+TEST(Comparison, runs_of_other_machines_versions_or_data_never_share_a_group) {
+  RunRecord plain = run("a", {{"lr", "0.01"}});
+  plain.fatwood_version = "0.1.0";
+  plain.libtorch_version = "2.13.0";
+  plain.machine = {{"isa", "avx512"}, {"cores", "8"}};
+  plain.data = {{"name", "digits"}, {"mean", "0.286"}};
+  std::vector<RunRecord> runs(6, plain);
+  runs[1].machine = {{"isa", "avx512"}, {"cores", "2"}};  // but of other cores and splits
+  runs[1].data = {{"name", "digits"}, {"mean", "0.287"}};
+  runs[2].machine = {{"isa", "avx2"}, {"cores", "8"}};
+  runs[3].fatwood_version = "0.2.0";
+  runs[4].data = {{"name", "letters"}, {"mean", "0.286"}};
+  runs[5].machine.emplace_back("tuning", "6f2a");
+  EXPECT_THAT(differing_options(runs), ::testing::IsEmpty());
+  EXPECT_THAT(differing_facts(runs),
+              ElementsAre("fatwood", "machine isa", "data name", "machine tuning"));
+  const auto groups = groups_of(runs);
+  ASSERT_EQ(groups.size(), 5u);
+  EXPECT_THAT(groups[0].members, ElementsAre(0, 1));
+  EXPECT_EQ(groups[1].label,
+            "cnn, fatwood 0.1.0, machine isa avx2, data name digits, machine tuning unset");
+  EXPECT_EQ(fact_of(runs[4], "data name"), "letters");
+}
+
+TEST(Comparison, a_folder_given_twice_counts_once) {
+  std::vector<RunRecord> runs(4, run("a", {}));
+  runs[0].folder = "runs/a";
+  runs[1].folder = "runs/b";
+  runs[2].folder = "runs/./b/../a";
+  runs[3].folder = "runs/b";
+  const auto groups = groups_of(runs);
+  ASSERT_EQ(groups.size(), 1u);
+  EXPECT_THAT(groups[0].members, ElementsAre(0, 1));
+}
+
 TEST(Comparison, final_value_is_that_of_the_last_row_that_has_it) {
   RunRecord record;
   record.epochs = {{.mode = Mode::evaluation, .epoch = 0, .metrics = {{"loss", 3}}},

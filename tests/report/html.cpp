@@ -1,8 +1,11 @@
+#include <limits>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fatwood/core/error.h>
 #include <fatwood/report/html.h>
+#include <fatwood/report/html_sections.h>
 #include <fatwood/report/html_writer.h>
 
 #include "sample_run.h"
@@ -13,6 +16,14 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
+
+constexpr double kNoNumber = std::numeric_limits<double>::quiet_NaN();
+
+std::size_t count_of(const std::string& wanted, const std::string& text) {
+  std::size_t count = 0;
+  for (std::size_t at = 0; (at = text.find(wanted, at)) != std::string::npos; ++at) ++count;
+  return count;
+}
 
 class Html : public ::testing::Test {
  protected:
@@ -70,6 +81,46 @@ TEST_F(Html, several_runs_are_compared_with_mean_and_deviation_over_seeds) {
   EXPECT_THAT(page, HasSubstr(" ± "));
   EXPECT_THAT(page, HasSubstr("id=\"all-loss\""));
   EXPECT_THAT(page, HasSubstr("id=\"run3-mean-std\""));
+}
+
+TEST_F(Html, what_is_not_finite_is_never_the_best) {
+  RunRecord run = sample("run");
+  run.epochs.back().metrics = {{"accuracy", kNoNumber},
+                               {"loss", -std::numeric_limits<double>::infinity()}};
+  const std::string table = epoch_section(run);
+  EXPECT_EQ(count_of("num best", table), 2u);
+  EXPECT_THAT(table, Not(HasSubstr("num best\">–")));
+  EXPECT_THAT(table, Not(HasSubstr("num best\">-inf")));
+  const std::vector<RunRecord> runs = {run, sample("other", {.seed = 43})};
+  EXPECT_EQ(count_of("num best", comparison_section(runs)), 2u);
+  EXPECT_THAT(comparison_section(runs), Not(HasSubstr("num best\">nan")));
+  for (EpochRow& row : run.epochs) row.metrics = {{"accuracy", kNoNumber}, {"loss", kNoNumber}};
+  EXPECT_EQ(count_of("num best", epoch_section(run)), 0u);
+  EXPECT_EQ(count_of("num best", comparison_section({&run, 1})), 0u);
+}
+
+TEST_F(Html, all_equally_good_values_are_marked_and_those_of_training_passes_are_not) {
+  RunRecord run = sample("run");
+  for (EpochRow& row : run.epochs) row.metrics = {{"accuracy", 0.5}, {"loss", 1}};
+  EXPECT_EQ(count_of("num best", epoch_section(run)), 6u);
+}
+
+TEST_F(Html, a_loss_that_is_not_finite_is_shown_as_such_under_a_sample) {
+  const std::vector<PredictedSample> samples = {
+      {.label = 0, .predicted = 1, .probability = kNoNumber, .loss = kNoNumber, .pixels = {}}};
+  EXPECT_THAT(gallery(samples, {}, 3, "Worst predictions"), HasSubstr("nan %, loss nan<"));
+}
+
+TEST_F(Html, a_folder_given_twice_counts_once_and_what_differs_has_its_column) {
+  std::vector<RunRecord> runs = {sample("a"), sample("b", {.seed = 43}),
+                                 read_run(scratch.path() / "b" / ".." / "a")};
+  EXPECT_THAT(comparison_section(runs), HasSubstr("residual_cnn</th><td class=\"num\">2</td>"));
+  EXPECT_THAT(comparison_section(runs), Not(HasSubstr("LibTorch")));
+  runs[1].libtorch_version = "2.14.0";
+  const std::string section = comparison_section(runs);
+  EXPECT_THAT(section, HasSubstr("<th scope=\"col\">LibTorch</th>"));
+  EXPECT_THAT(section, HasSubstr("<td>2.14.0</td>"));
+  EXPECT_THAT(section, HasSubstr("residual_cnn, LibTorch 2.14.0</th><td class=\"num\">1</td>"));
 }
 
 TEST_F(Html, text_is_escaped_everywhere) {

@@ -39,6 +39,12 @@ TEST(LrFindLines, look_as_approved) {
   expect_approved(text_of(sweep(), {.unicode = false}, {79, 20}), "lr_find_ascii.txt", __FILE__);
 }
 
+TEST(LrFindLines, name_large_losses_whole) {
+  LrFindRecord found = sweep();
+  found.loss.back() = 12345;
+  EXPECT_THAT(text_of(found, {}, {79, 20}), HasSubstr("1.23e4 "));
+}
+
 TEST(LrFindLines, fit_every_window) {
   for (int columns = 1; columns < 160; columns += 3) {
     for (int rows = 0; rows < 30; rows += 3) {

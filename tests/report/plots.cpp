@@ -102,6 +102,18 @@ TEST_F(Plots, near_zero_is_the_share_of_the_first_two_bins) {
   EXPECT_EQ(spec["data"]["values"][0]["y"][0], 0.5);
 }
 
+TEST_F(Plots, near_zero_is_a_share_of_all_values_where_the_summary_tells_how_many_there_are) {
+  RunRecord run;
+  run.batches = {{.size = 4}};
+  run.stats = {{.mean = {6}, .std = {6}, .hist = {{50, 0, 0, 0}}}};
+  const auto share = [&run] { return near_zero_plot(run)["data"]["values"][0]["y"][0]; };
+  EXPECT_EQ(share(), 1);
+  run.summary.emplace().layers.push_back({.output = {8, 5, 5}});  // 100 in a batch of four
+  EXPECT_EQ(share(), 0.5);
+  run.stats[0].mean = {std::numeric_limits<double>::quiet_NaN()};  // and who knows of what
+  EXPECT_EQ(share(), 1);
+}
+
 TEST_F(Plots, loss_has_raw_smoothed_and_evaluation_curves) {
   const Spec spec = loss_plot({&record, 1});
   const Spec& values = spec["data"]["values"];

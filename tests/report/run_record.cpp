@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -71,6 +73,12 @@ TEST_F(RunRecordTest, another_format_is_an_error_that_names_both) {
   test::write_sample_run(folder);
   put_text(folder / "args.json", R"({"format": "next"})");
   EXPECT_THAT(error_of(folder), HasSubstr("run format next, wanted 1"));
+}
+
+TEST_F(RunRecordTest, more_rows_than_are_read_are_an_error_that_names_both_sizes) {
+  test::write_sample_run(folder, {.epochs = 1, .batches = 2, .artefacts = false});
+  std::filesystem::resize_file(folder / "rows.jsonl", (std::uintmax_t{512} << 20) + 1);
+  EXPECT_THAT(error_of(folder), HasSubstr("rows.jsonl: 536870913 bytes, wanted at most 536870912"));
 }
 
 TEST_F(RunRecordTest, every_truncation_of_the_rows_gives_a_record_and_a_remark) {
@@ -155,6 +163,18 @@ TEST_F(RunRecordTest, a_sample_with_pixels_that_do_not_fit_has_no_picture) {
   ASSERT_TRUE(record.predictions);
   EXPECT_THAT(record.predictions->worst.at(0).pixels, IsEmpty());
   EXPECT_THAT(record.predictions->worst.at(1).pixels, ::testing::ElementsAre(0, 1));
+}
+
+TEST_F(RunRecordTest, numbers_of_a_sample_that_are_not_finite_are_not_zero) {
+  test::write_sample_run(folder);
+  put_text(folder / "predictions.json",
+           R"({"worst":[{"label":1,"predicted":2,"probability":null,"loss":null},)"
+           R"({"label":1,"predicted":2,"probability":0.5,"loss":0}]})");
+  const RunRecord record = read_run(folder);
+  ASSERT_TRUE(record.predictions);
+  EXPECT_TRUE(std::isnan(record.predictions->worst.at(0).probability));
+  EXPECT_TRUE(std::isnan(record.predictions->worst.at(0).loss));
+  EXPECT_EQ(record.predictions->worst.at(1).loss, 0);
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -36,6 +37,14 @@ TEST(EpochTable, lines_printed_as_they_come_equal_the_whole) {
     text += table.last_row();
   }
   EXPECT_EQ(text, table.table().plain());
+}
+
+TEST(EpochTable, a_wide_value_widens_the_lines_behind_it_as_in_the_whole) {
+  EpochTable table(kMetrics);
+  for (const double loss : {0.5, 1234567.8, 0.25}) {
+    table.add(row(Mode::evaluation, 0, {{"loss", loss}}));
+    EXPECT_EQ(table.last_row(), table.table().plain_row(table.table().rows() - 1));
+  }
 }
 
 TEST(EpochTable, passes_over_what_a_row_or_the_table_lacks) {

@@ -11,6 +11,8 @@
 namespace fatwood {
 namespace {
 
+using ::testing::HasSubstr;
+
 struct Counter : RowSink {
   void begin(const RunRow&) override { ++begins; }
   void batch(const BatchRow& row) override { steps.push_back(row.step); }
@@ -27,6 +29,16 @@ class Watch : public ::testing::Test {
     rows = test::text_of(file());
   }
   std::filesystem::path file() const { return scratch / "run" / "rows.jsonl"; }
+  static std::string refusal(RowFollower& follower) {
+    Counter counter;
+    try {
+      follower.poll_while_running(counter);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::data);
+      return error.what();
+    }
+    return "none";
+  }
   TemporaryFolder scratch;
   std::string rows;
 };
@@ -76,6 +88,39 @@ TEST_F(Watch, a_run_is_running_while_its_lock_is_held) {
     EXPECT_TRUE(follower.is_running());
   }
   EXPECT_FALSE(follower.is_running());
+}
+
+TEST_F(Watch, a_run_without_end_that_nobody_writes_was_killed_before_its_first_row_too) {
+  // With its first row, with half of it, with none; then without the file.
+  for (const std::size_t length : {rows.find('\n') + 1, rows.find('\n') / 2, std::size_t{0}}) {
+    test::put_text(file(), rows.substr(0, length));
+    RowFollower follower(scratch / "run");
+    Counter counter;
+    follower.poll(counter);
+    EXPECT_THAT(refusal(follower), HasSubstr("the run was killed")) << length;
+  }
+  std::filesystem::remove(file());
+  RowFollower follower(scratch / "run");
+  EXPECT_THAT(refusal(follower), HasSubstr("the run was killed"));
+  const FileLock lock(scratch / "run" / "run.lock");
+  EXPECT_EQ(refusal(follower), "none");
+}
+
+TEST_F(Watch, a_folder_without_a_run_is_no_run_once_nobody_begins_one) {
+  std::filesystem::create_directory(scratch / "other");
+  test::put_text(scratch / "other" / "notes.txt", "x");
+  RowFollower follower(scratch / "other");
+  EXPECT_THAT(refusal(follower), HasSubstr("not a run"));
+  const FileLock lock(scratch / "other" / "run.lock");  // about to write its first file
+  EXPECT_EQ(refusal(follower), "none");
+}
+
+TEST_F(Watch, the_last_rows_of_a_run_come_before_the_judgement) {
+  RowFollower follower(scratch / "run");
+  Counter counter;
+  EXPECT_GT(follower.poll_while_running(counter), 0u);
+  EXPECT_EQ(counter.status, "completed");
+  EXPECT_EQ(refusal(follower), "none");
 }
 
 TEST_F(Watch, a_missing_folder_is_an_error_and_a_missing_file_only_a_wait) {

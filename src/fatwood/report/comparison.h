@@ -1,5 +1,5 @@
-// Several runs side by side: which options differ, which runs are the same but for the seed, and
-// the mean and deviation over those.
+// Several runs side by side: which options and circumstances differ, which runs are the same but
+// for the seed, and the mean and deviation over those.
 #pragma once
 
 #include <cstddef>
@@ -27,10 +27,17 @@ std::string text_of(const Spread& spread, int decimals);
 /// Names of the options whose values differ between the runs, in the order of the first run.
 std::vector<std::string> differing_options(std::span<const RunRecord> runs);
 
-/// Runs with the same options but for the seed and for where they write.
+/// What a run was computed by and from: versions, machine and data, each under a name that is no
+/// option's ("machine isa").
+NamedTexts facts_of(const RunRecord& run);
+
+/// Names of the facts that differ between the runs, in the order of the first run.
+std::vector<std::string> differing_facts(std::span<const RunRecord> runs);
+
+/// Runs with the same options and facts but for the seed and for where they write.
 struct RunGroup {
-  std::string label;  ///< the model and, where groups differ otherwise, those options
-  std::vector<std::size_t> members;  ///< indices into the runs
+  std::string label;  ///< the model and, where groups differ otherwise, those options and facts
+  std::vector<std::size_t> members;  ///< indices into the runs; of one folder the first alone
 };
 
 std::vector<RunGroup> groups_of(std::span<const RunRecord> runs);
@@ -40,5 +47,8 @@ std::optional<double> final_value(const RunRecord& run, Mode mode, const std::st
 
 /// The option's text; "" when the run has none of that name.
 std::string option_of(const RunRecord& run, const std::string& name);
+
+/// The fact's text, likewise.
+std::string fact_of(const RunRecord& run, const std::string& name);
 
 }  // namespace fatwood

@@ -10,8 +10,7 @@ namespace fatwood {
 namespace {
 
 std::string label(double value) {
-  std::string text = short_number(value);
-  if (text.size() > kAxisColumns - 1) text = text.substr(0, kAxisColumns - 1);
+  const std::string text = narrow_number(value, kAxisColumns - 1);
   return std::string(kAxisColumns - 1 - text.size(), ' ') + text + " ";
 }
 

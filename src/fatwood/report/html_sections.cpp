@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
@@ -51,6 +53,10 @@ double seconds_per_epoch(const RunRecord& run) {
   return epochs > 0 ? total / epochs : 0;
 }
 
+std::string parameters_of(const RunRecord& run) {
+  return run.summary ? with_commas(run.summary->params_total) : "–";
+}
+
 double elapsed_of(const RunRecord& run) {
   if (run.end) return run.end->elapsed_s;
   return run.batches.empty() ? 0 : run.batches.back().elapsed_s;
@@ -61,6 +67,38 @@ std::int64_t epochs_done(const RunRecord& run) {
   for (const EpochRow& row : run.epochs)
     if (row.mode == Mode::training) done = std::max(done, row.epoch + 1);
   return done;
+}
+
+// The best of a metric's values; what is not finite is never the best.
+class BestValue {
+ public:
+  explicit BestValue(const MetricInfo& metric) : higher_is_better_(metric.higher_is_better) {}
+  void add(double value) {
+    if (!std::isfinite(value)) return;
+    if (!best_ || (higher_is_better_ ? value > *best_ : value < *best_)) best_ = value;
+  }
+  const char* cell_classes(double value) const { return best_ == value ? "num best" : "num"; }
+
+ private:
+  bool higher_is_better_;
+  std::optional<double> best_;
+};
+
+// NaN where the row lacks the metric.
+double value_in(const EpochRow& row, const std::string& metric) {
+  for (const auto& [key, value] : row.metrics)
+    if (key == metric) return value;
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
+std::vector<BestValue> best_evaluations(const RunRecord& run) {
+  std::vector<BestValue> best;
+  for (const MetricInfo& metric : run.run.metrics) {
+    BestValue& of_metric = best.emplace_back(metric);
+    for (const EpochRow& row : run.epochs)
+      if (row.mode == Mode::evaluation) of_metric.add(value_in(row, metric.name));
+  }
+  return best;
 }
 
 std::string card(const std::string& term, const std::string& value, const std::string& detail) {
@@ -100,6 +138,85 @@ std::string names_and_values(const std::string& caption, const NamedTexts& texts
   HtmlTable table(caption, {{"name"}, {"value"}});
   for (const auto& [key, value] : texts) table.add({name(key), {value, "text"}});
   return table.html();
+}
+
+// The metrics of the runs, each once.
+std::vector<MetricInfo> all_metrics(std::span<const RunRecord> runs) {
+  std::vector<MetricInfo> metrics;
+  for (const RunRecord& run : runs) {
+    for (const MetricInfo& metric : run.run.metrics) {
+      if (std::none_of(metrics.begin(), metrics.end(),
+                       [&](const MetricInfo& known) { return known.name == metric.name; }))
+        metrics.push_back(metric);
+    }
+  }
+  return metrics;
+}
+
+HtmlTable runs_table(std::span<const RunRecord> runs, const std::vector<MetricInfo>& metrics) {
+  std::vector<std::string> options = differing_options(runs);
+  std::erase(options, "model");  // has its column in any case
+  const std::vector<std::string> facts = differing_facts(runs);
+  std::vector<Cell> headings = {{"run"}, {"model"}};
+  for (const std::string& option : options) headings.push_back({option});
+  for (const std::string& fact : facts) headings.push_back({fact});
+  headings.push_back(num("seed"));
+  std::vector<BestValue> best;
+  for (const MetricInfo& metric : metrics) {
+    headings.push_back(num("final " + metric.name));
+    BestValue& of_metric = best.emplace_back(metric);
+    for (const RunRecord& run : runs)
+      if (const auto value = final_value(run, Mode::evaluation, metric.name)) of_metric.add(*value);
+  }
+  for (const char* text : {"epochs", "time", "parameters"}) headings.push_back(num(text));
+  headings.push_back({"status"});
+  HtmlTable table("Runs, with the last evaluation; the best of each column is marked", headings);
+  for (const RunRecord& run : runs) {
+    std::vector<Cell> cells = {name(run.name), {run.run.model}};
+    for (const std::string& option : options) cells.push_back({option_of(run, option)});
+    for (const std::string& fact : facts) cells.push_back({fact_of(run, fact)});
+    cells.push_back(num(std::to_string(run.run.seed)));
+    for (std::size_t i = 0; i < metrics.size(); ++i) {
+      Cell cell = num("–");
+      if (const auto value = final_value(run, Mode::evaluation, metrics[i].name))
+        cell = {fixed(*value, 3), best[i].cell_classes(*value)};
+      cells.push_back(std::move(cell));
+    }
+    cells.push_back(num(std::to_string(epochs_done(run))));
+    cells.push_back(num(clock_text(elapsed_of(run))));
+    cells.push_back(num(parameters_of(run)));
+    cells.push_back({run.status()});
+    table.add(std::move(cells));
+  }
+  return table;
+}
+
+// Runs that did not finish would pull a mean down without being a result.
+std::string groups_html(std::span<const RunRecord> runs, const std::vector<MetricInfo>& metrics) {
+  std::vector<Cell> headings = {{"runs that differ in the seed only"}, num("n")};
+  for (const MetricInfo& metric : metrics) headings.push_back(num("final " + metric.name));
+  headings.push_back(num("seconds a training epoch"));
+  HtmlTable table("Mean ± standard deviation over the seeds of completed runs", headings);
+  for (const RunGroup& group : groups_of(runs)) {
+    std::vector<std::size_t> members;
+    for (const std::size_t i : group.members)
+      if (runs[i].status() == "completed") members.push_back(i);
+    if (members.empty()) continue;
+    std::vector<Cell> cells = {name(group.label), num(std::to_string(members.size()))};
+    for (const MetricInfo& metric : metrics) {
+      std::vector<double> values;
+      for (const std::size_t i : members) {
+        if (const auto value = final_value(runs[i], Mode::evaluation, metric.name))
+          values.push_back(*value);
+      }
+      cells.push_back(num(values.empty() ? "–" : text_of(spread_of(values), 4)));
+    }
+    std::vector<double> seconds;
+    for (const std::size_t i : members) seconds.push_back(seconds_per_epoch(runs[i]));
+    cells.push_back(num(text_of(spread_of(seconds), 2)));
+    table.add(std::move(cells));
+  }
+  return table.empty() ? "" : table.html();
 }
 
 }  // namespace
@@ -159,23 +276,13 @@ std::string epoch_section(const RunRecord& run) {
     headings.push_back(text == std::string_view("train") ? Cell{text} : num(text));
   HtmlTable table("Metrics at the end of every epoch; the best evaluation is marked", headings);
 
-  const auto value_of = [](const EpochRow& row, const std::string& metric) {
-    for (const auto& [key, value] : row.metrics)
-      if (key == metric) return value;
-    return std::numeric_limits<double>::quiet_NaN();
-  };
+  const std::vector<BestValue> best = best_evaluations(run);
   for (const EpochRow& row : run.epochs) {
     std::vector<Cell> cells;
-    for (const MetricInfo& metric : run.run.metrics) {
-      const double value = value_of(row, metric.name);
-      const bool best =
-          row.mode == Mode::evaluation &&
-          std::none_of(run.epochs.begin(), run.epochs.end(), [&](const EpochRow& other) {
-            const double theirs = value_of(other, metric.name);
-            return other.mode == row.mode &&
-                   (metric.higher_is_better ? theirs > value : theirs < value);
-          });
-      cells.push_back({std::isnan(value) ? "–" : fixed(value, 3), best ? "num best" : "num"});
+    for (std::size_t i = 0; i < best.size(); ++i) {
+      const double value = value_in(row, run.run.metrics[i].name);
+      cells.push_back({std::isnan(value) ? "–" : fixed(value, 3),
+                       row.mode == Mode::evaluation ? best[i].cell_classes(value) : "num"});
     }
     cells.push_back(num(std::to_string(row.epoch)));
     cells.push_back({std::string(name_of(row.mode))});
@@ -267,73 +374,8 @@ std::string settings_section(const RunRecord& run) {
 }
 
 std::string comparison_section(std::span<const RunRecord> runs) {
-  std::vector<MetricInfo> metrics;
-  for (const RunRecord& run : runs) {
-    for (const MetricInfo& metric : run.run.metrics) {
-      if (std::none_of(metrics.begin(), metrics.end(),
-                       [&](const MetricInfo& known) { return known.name == metric.name; }))
-        metrics.push_back(metric);
-    }
-  }
-  const std::vector<std::string> options = differing_options(runs);
-
-  std::vector<Cell> headings = {{"run"}, {"model"}};
-  for (const std::string& option : options)
-    if (option != "model") headings.push_back({option});
-  headings.push_back(num("seed"));
-  for (const MetricInfo& metric : metrics) headings.push_back(num("final " + metric.name));
-  for (const char* text : {"epochs", "time", "parameters"}) headings.push_back(num(text));
-  headings.push_back({"status"});
-  HtmlTable table("Runs, with the last evaluation; the best of each column is marked", headings);
-  for (const RunRecord& run : runs) {
-    std::vector<Cell> cells = {name(run.name), {run.run.model}};
-    for (const std::string& option : options)
-      if (option != "model") cells.push_back({option_of(run, option)});
-    cells.push_back(num(std::to_string(run.run.seed)));
-    for (const MetricInfo& metric : metrics) {
-      const auto value = final_value(run, Mode::evaluation, metric.name);
-      const bool best =
-          value && std::none_of(runs.begin(), runs.end(), [&](const RunRecord& other) {
-            const auto theirs = final_value(other, Mode::evaluation, metric.name);
-            return theirs && (metric.higher_is_better ? *theirs > *value : *theirs < *value);
-          });
-      cells.push_back({value ? fixed(*value, 3) : "–", best ? "num best" : "num"});
-    }
-    cells.push_back(num(std::to_string(epochs_done(run))));
-    cells.push_back(num(clock_text(elapsed_of(run))));
-    cells.push_back(num(run.summary ? with_commas(run.summary->params_total) : "–"));
-    cells.push_back({run.status()});
-    table.add(std::move(cells));
-  }
-  std::string html = table.html();
-
-  // Runs that did not finish would pull a mean down without being a result.
-  std::vector<Cell> group_headings = {{"runs that differ in the seed only"}, num("n")};
-  for (const MetricInfo& metric : metrics) group_headings.push_back(num("final " + metric.name));
-  group_headings.push_back(num("seconds a training epoch"));
-  HtmlTable group_table("Mean ± standard deviation over the seeds of completed runs",
-                        group_headings);
-  for (const RunGroup& group : groups_of(runs)) {
-    std::vector<std::size_t> members;
-    for (const std::size_t i : group.members)
-      if (runs[i].status() == "completed") members.push_back(i);
-    if (members.empty()) continue;
-    std::vector<Cell> cells = {name(group.label), num(std::to_string(members.size()))};
-    for (const MetricInfo& metric : metrics) {
-      std::vector<double> values;
-      for (const std::size_t i : members) {
-        if (const auto value = final_value(runs[i], Mode::evaluation, metric.name))
-          values.push_back(*value);
-      }
-      cells.push_back(num(values.empty() ? "–" : text_of(spread_of(values), 4)));
-    }
-    std::vector<double> seconds;
-    for (const std::size_t i : members) seconds.push_back(seconds_per_epoch(runs[i]));
-    cells.push_back(num(text_of(spread_of(seconds), 2)));
-    group_table.add(std::move(cells));
-  }
-  if (!group_table.empty()) html += group_table.html();
-  return html;
+  const std::vector<MetricInfo> metrics = all_metrics(runs);
+  return runs_table(runs, metrics).html() + groups_html(runs, metrics);
 }
 
 std::string plot_section(std::span<const RunRecord> runs, const std::string& prefix, int level,

@@ -30,7 +30,8 @@ Spec mean_std_plot(const RunRecord& run);
 /// A heat map per layer: time across, |activation| upwards, log(1 + count) as colour.
 Spec hist_plot(const RunRecord& run);
 
-/// Share of activations with |x| < 0.5, of those within the histogram's range, per layer.
+/// Share of activations with |x| < 0.5 per layer; without a summary, which tells how many there
+/// are, of those within the histogram's range.
 Spec near_zero_plot(const RunRecord& run);
 
 /// Loss over the learning rate (logarithmic) with the suggestions marked.

@@ -25,8 +25,43 @@ std::vector<const StatsRow*> rows_with_histograms(const RunRecord& run) {
   return rows;
 }
 
+// Values of each layer's output for one sample; 0 where the summary does not say.
+std::vector<double> output_sizes(const RunRecord& run, std::size_t layers) {
+  std::vector<double> sizes(layers);
+  if (!run.summary || run.summary->layers.size() != layers) return sizes;
+  for (std::size_t i = 0; i < layers; ++i) {
+    const std::vector<std::int64_t>& shape = run.summary->layers[i].output;
+    if (shape.size() < 2) continue;
+    sizes[i] = 1;
+    for (std::size_t k = 1; k < shape.size(); ++k) sizes[i] *= static_cast<double>(shape[k]);
+  }
+  return sizes;
+}
+
+double batch_size_at(const RunRecord& run, std::int64_t step) {
+  const auto row =
+      std::lower_bound(run.batches.begin(), run.batches.end(), step,
+                       [](const BatchRow& batch, std::int64_t s) { return batch.step < s; });
+  return row != run.batches.end() && row->step == step ? static_cast<double>(row->size) : 0;
+}
+
 double at_or_nan(const std::vector<double>& values, std::size_t i) {
   return i < values.size() ? values[i] : std::numeric_limits<double>::quiet_NaN();
+}
+
+// Of `values` in all, or of those in the histogram where they are more.
+double near_zero_share(const StatsRow& row, std::size_t layer, double values) {
+  double near = 0;
+  double total = 0;
+  const auto& counts = row.hist[layer];
+  for (std::size_t b = 0; b < counts.size(); ++b) {
+    const auto count = static_cast<double>(std::max<std::int64_t>(counts[b], 0));
+    total += count;
+    if (b < kNearZeroBins) near += count;
+  }
+  // The histogram leaves out what lies beyond its top, and what is no number.
+  if (!std::isnan(at_or_nan(row.mean, layer))) total = std::max(total, values);
+  return total > 0 ? near / total : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace
@@ -157,21 +192,14 @@ Spec near_zero_plot(const RunRecord& run) {
   const std::size_t layers = layer_count(run);
   const std::vector<std::string> names = layer_names(layers);
   const std::vector<const StatsRow*> rows = rows_with_histograms(run);
+  const std::vector<double> sizes = output_sizes(run, layers);
   Spec values = Spec::array();
   for (std::size_t layer = 0; layer < layers; ++layer) {
     Curve share;
     for (const StatsRow* row : rows) {
       if (layer >= row->hist.size()) continue;
-      double near = 0;
-      double total = 0;
-      const auto& counts = row->hist[layer];
-      for (std::size_t b = 0; b < counts.size(); ++b) {
-        const auto count = static_cast<double>(std::max<std::int64_t>(counts[b], 0));
-        total += count;
-        if (b < kNearZeroBins) near += count;
-      }
       share.add(static_cast<double>(row->step),
-                total > 0 ? near / total : std::numeric_limits<double>::quiet_NaN());
+                near_zero_share(*row, layer, sizes[layer] * batch_size_at(run, row->step)));
     }
     values.push_back(packed(share, {{"layer", names[layer]}}));
   }

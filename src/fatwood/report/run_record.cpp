@@ -15,6 +15,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// Less than a run may write: all of its rows are held at once, beside the text that they come from.
 constexpr std::uint64_t kMaxRowsBytes = std::uint64_t{512} << 20;
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{64} << 20;
 constexpr std::int64_t kMaxCount = std::int64_t{1} << 50;  // steps, epochs: exact as a double
@@ -99,9 +100,11 @@ SummaryRecord summary_of(const Json& json) {
   return summary;
 }
 
+// JSON has no numbers that are not finite: they are null.
 double real(const Json& json, const char* key) {
   const auto value = json.find(key);
-  return value != json.end() && value->is_number() ? value->get<double>() : 0;
+  return value != json.end() && value->is_number() ? value->get<double>()
+                                                   : std::numeric_limits<double>::quiet_NaN();
 }
 
 PredictedSample sample_of(const Json& json) {

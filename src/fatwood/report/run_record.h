@@ -40,8 +40,8 @@ struct PredictedSample {
   std::int64_t index = 0;  ///< in the evaluation set
   std::int64_t label = 0;
   std::int64_t predicted = 0;
-  double probability = 0;  ///< of the predicted class
-  double loss = 0;
+  double probability = 0;  ///< of the predicted class; NaN where the file has no number
+  double loss = 0;         ///< likewise
   int channels = 0, height = 0, width = 0;
   std::vector<std::uint8_t> pixels;  ///< channels × height × width; empty when damaged
 };

@@ -24,7 +24,7 @@ std::vector<Column> columns_for(const std::vector<MetricInfo>& metrics) {
 }  // namespace
 
 EpochTable::EpochTable(std::vector<MetricInfo> metrics)
-    : metrics_(std::move(metrics)), table_(columns_for(metrics_)) {}
+    : metrics_(std::move(metrics)), columns_(columns_for(metrics_)), table_(columns_) {}
 
 void EpochTable::add(const EpochRow& row) {
   std::vector<std::string> cells;
@@ -35,7 +35,16 @@ void EpochTable::add(const EpochRow& row) {
   }
   cells.push_back(std::to_string(row.epoch));
   cells.emplace_back(name_of(row.mode));
+  for (std::size_t i = 0; i < cells.size(); ++i)
+    columns_[i].min_width = std::max(columns_[i].min_width, display_width(cells[i]));
   table_.add(std::move(cells));
+}
+
+std::string EpochTable::last_row() const {
+  // A table of this row alone, as wide as the whole, which would measure every row that it has.
+  TextTable alone(columns_);
+  alone.add(table_.row(table_.rows() - 1));
+  return alone.plain_row(0);
 }
 
 }  // namespace fatwood

@@ -19,11 +19,12 @@ class EpochTable {
   void add(const EpochRow& row);
 
   std::string heading() const { return table_.plain_heading(); }
-  std::string last_row() const { return table_.plain_row(table_.rows() - 1); }
+  std::string last_row() const;
   const TextTable& table() const { return table_; }
 
  private:
   std::vector<MetricInfo> metrics_;
+  std::vector<Column> columns_;  // each at least as wide as its widest cell so far
   TextTable table_;
 };
 

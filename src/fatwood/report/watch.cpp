@@ -97,6 +97,23 @@ std::size_t RowFollower::poll(RowSink& sink) {
   return rows;
 }
 
+std::size_t RowFollower::poll_while_running(RowSink& sink) {
+  // Asked first: what a run wrote before it let go of its lock is read below.
+  const bool running = is_running();
+  const std::size_t rows = poll(sink);
+  if (rows == 0 && !running && !ended_) refuse_abandoned();
+  return rows;
+}
+
+void RowFollower::refuse_abandoned() const {
+  std::error_code error;
+  const bool is_run = std::filesystem::exists(folder_ / "args.json", error) ||
+                      std::filesystem::exists(folder_ / "rows.jsonl", error);
+  throw Error(ErrorKind::data, "watch",
+              folder_.string() + (is_run ? ": the run was killed: it has no end and no process"
+                                         : ": not a run: found neither rows.jsonl nor args.json"));
+}
+
 bool RowFollower::is_running() const {
   const std::filesystem::path path = folder_ / "run.lock";
   std::error_code error;

@@ -20,6 +20,11 @@ class RowFollower {
   /// or overwritten) is read again from its start: the sink sees a new begin(). Throws Error{io}.
   std::size_t poll(RowSink& sink);
 
+  /// The same for a folder that has long had nothing new. Throws Error{data} when it still has not
+  /// and nobody is there to write: the run was killed, at its very start perhaps, or the folder
+  /// holds none.
+  std::size_t poll_while_running(RowSink& sink);
+
   /// An end record was the last row.
   bool ended() const { return ended_; }
   std::size_t damaged() const { return damaged_; }
@@ -28,6 +33,8 @@ class RowFollower {
   bool is_running() const;
 
  private:
+  [[noreturn]] void refuse_abandoned() const;
+
   std::filesystem::path folder_;
   std::uint64_t offset_ = 0;
   std::string partial_;
