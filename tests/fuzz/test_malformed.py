@@ -1,7 +1,7 @@
 """What the parsers promise of any file: a documented exit code, one message that names the file, no
 signal, no output left behind, within time and memory.
 
-FATWOOD_MALFORMED is "quick" (a part of each corpus) or "full" (reliability.md's figures).
+FATWOOD_MALFORMED is "quick" (a part of each corpus) or "full" (faults.md's figures).
 """
 
 import json
