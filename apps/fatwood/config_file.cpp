@@ -46,7 +46,7 @@ std::vector<std::string> arguments_of_config(const std::string& text, const std:
     for (const CLI::ConfigItem& item : CLI::ConfigINI().from_config(stream)) {
       if (!item.parents.empty())
         fail("[" + item.parents.front() + "], wanted lines `name = value` and no sections");
-      if (item.inputs.empty()) fail(item.name + " has no value");
+      if (item.inputs.empty() || item.inputs.front().empty()) fail(item.name + " has no value");
       if (item.name == "config") fail("config names another file, wanted options alone");
       const std::string& value = item.inputs.front();
       if (item.inputs.size() > 1) {

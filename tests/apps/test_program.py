@@ -160,6 +160,10 @@ def test_options_come_from_a_file_and_the_command_line_wins(tiny_mnist, tmp_path
     assert fatwood("train", "--config", config, "--lr", 0.003, "--data", tiny_mnist, "--output", run).returncode == 0
     options = json.loads((run / "args.json").read_text())["options"]
     assert (options["batch-size"], options["lr"]) == (100, 0.003)
+    config.write_text('data = "/no where"\n')
+    refused(fatwood("train", "--config", config), 3, "/no where")
+    config.write_text("lr =\ndata = /nowhere\n")
+    refused(fatwood("train", "--config", config), 2, config, "lr has no value")
 
 
 def test_a_run_that_is_there_is_refused_and_left_alone(tiny_mnist, tmp_path):

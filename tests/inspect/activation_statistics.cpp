@@ -101,6 +101,24 @@ TEST(StoreModuleStats, keeps_what_it_has_when_the_fit_is_cut_short_and_takes_its
   for (const NamedLayer& part : learner.run().model->layers()) EXPECT_FALSE(part.layer->has_taps());
 }
 
+TEST(StoreModuleStats, hands_its_rows_on_and_keeps_those_of_the_fit_or_none) {
+  struct Counted : RowSink {
+    void stats(const StatsRow&) override { ++rows; }
+    int rows = 0;
+  };
+  for (const bool keep : {true, false}) {
+    const auto sink = std::make_shared<Counted>();
+    const auto recorder = std::make_shared<Recorder>(std::vector<RowSinkPtr>{sink});
+    const auto stats = std::make_shared<StoreModuleStats>(
+        StoreModuleStatsOptions{.evaluation = true, .keep = keep}, recorder);
+    Learner learner = small_learner({recorder, stats});
+    learner.fit(1);
+    learner.evaluate();
+    EXPECT_EQ(sink->rows, 7);  // four training batches and three of the fit's evaluation
+    EXPECT_EQ(stats->rows().size(), keep ? 7u : 0u);
+  }
+}
+
 TEST(StoreModuleStats, refuses_periods_that_cannot_be) {
   EXPECT_THROW(StoreModuleStats({.period = 0}), Error);
   EXPECT_THROW(StoreModuleStats({.hist_period = -1}), Error);

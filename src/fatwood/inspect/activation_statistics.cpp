@@ -66,7 +66,7 @@ void StoreModuleStats::before_batch(Run& run) {
 
 void StoreModuleStats::after_batch(Run&) {
   if (served_ == 0) return;
-  rows_.push_back(pending_);
+  if (options_.keep) rows_.push_back(pending_);
   if (recorder_) recorder_->stats(pending_);
 }
 

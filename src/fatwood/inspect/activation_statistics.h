@@ -17,13 +17,14 @@ struct StoreModuleStatsOptions {
   bool training = true;
   bool evaluation = false;
   std::function<bool(const NamedLayer&)> filter = {};  ///< which of `model.layers()`; empty: all
+  bool keep = true;  ///< rows in memory, which grow with the fit; false: for the recorder alone
 };
 
 /// Throws Error{usage} for a period below 1 or a negative histogram period.
 class StoreModuleStats : public Callback {
  public:
   using Options = StoreModuleStatsOptions;
-  /// Rows are kept here and, if there is a recorder, handed to its sinks.
+  /// Rows are kept here, unless the options say otherwise, and handed to the recorder's sinks.
   explicit StoreModuleStats(Options options = {}, std::shared_ptr<Recorder> recorder = nullptr);
 
   std::string name() const override { return "store_module_stats"; }
@@ -33,6 +34,7 @@ class StoreModuleStats : public Callback {
   void before_batch(Run& run) override;
   void after_batch(Run& run) override;
 
+  /// Of the last fit; none where the options say not to keep them.
   const std::vector<StatsRow>& rows() const { return rows_; }
   const std::vector<LayerInfo>& layers() const { return layers_; }
 

@@ -89,7 +89,8 @@ Callbacks make_callbacks(const TrainRunOptions& options, const TrainRunHooks& ho
   }
   if (options.stats != StatsLevel::off) {
     callbacks.push_back(std::make_shared<StoreModuleStats>(
-        StoreModuleStatsOptions{.hist_period = options.stats == StatsLevel::all ? 1 : 8},
+        StoreModuleStatsOptions{.hist_period = options.stats == StatsLevel::all ? 1 : 8,
+                                .keep = false},
         recorder));
   }
   return callbacks;
