@@ -1,12 +1,10 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
-#include <ctime>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <stop_token>
-#include <thread>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +13,7 @@
 
 #include "commands.h"
 #include "console.h"
+#include "signals.h"
 
 namespace fatwood::cli {
 namespace {
@@ -25,11 +24,6 @@ namespace {
 /// is blocked. The page's interrupt is a signal too, which ends its run alone.
 class RunSignals {
  public:
-  RunSignals();
-  ~RunSignals();
-  RunSignals(const RunSignals&) = delete;
-  RunSignals& operator=(const RunSignals&) = delete;
-
   /// Of the run that begins: stopped already when the user's signal has come.
   std::stop_token begin_run();
   void interrupt_run();
@@ -37,29 +31,14 @@ class RunSignals {
   int received() const { return received_; }
 
  private:
-  void watch(const std::stop_token& ended);
   void take(const siginfo_t& signal);
 
-  sigset_t watched_;
   std::mutex mutex_;                     // between a signal and a run that begins
   std::optional<std::stop_source> run_;  // none before the first
   std::atomic<int> received_ = 0;
-  std::jthread thread_;
+  SignalThread thread_{
+      [this](const siginfo_t& signal) { take(signal); }};  // last: it uses the others
 };
-
-RunSignals::RunSignals() {
-  std::signal(SIGPIPE, SIG_IGN);
-  sigemptyset(&watched_);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&watched_, signal);
-  pthread_sigmask(SIG_BLOCK, &watched_, nullptr);
-  thread_ = std::jthread([this](const std::stop_token& ended) { watch(ended); });
-}
-
-RunSignals::~RunSignals() {
-  thread_.request_stop();
-  thread_.join();
-  pthread_sigmask(SIG_UNBLOCK, &watched_, nullptr);
-}
 
 std::stop_token RunSignals::begin_run() {
   const std::lock_guard lock(mutex_);
@@ -71,15 +50,7 @@ std::stop_token RunSignals::begin_run() {
 void RunSignals::interrupt_run() {
   // To one thread: of two SIGINT that wait for the process the kernel keeps one, and the other may
   // be the user's.
-  pthread_kill(thread_.native_handle(), SIGINT);
-}
-
-void RunSignals::watch(const std::stop_token& ended) {
-  while (!ended.stop_requested()) {
-    const timespec patience{0, 200'000'000};
-    siginfo_t signal{};
-    if (sigtimedwait(&watched_, &signal, &patience) > 0) take(signal);
-  }
+  thread_.send(SIGINT);
 }
 
 void RunSignals::take(const siginfo_t& signal) {

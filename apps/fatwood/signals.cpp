@@ -1,8 +1,8 @@
 #include "signals.h"
 
-#include <csignal>
 #include <ctime>
 #include <unistd.h>
+#include <utility>
 
 namespace fatwood::cli {
 namespace {
@@ -16,27 +16,31 @@ sigset_t watched() {
 
 }  // namespace
 
-SignalWatcher::SignalWatcher() {
+SignalThread::SignalThread(Handler handler) {
   std::signal(SIGPIPE, SIG_IGN);
   const sigset_t set = watched();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  thread_ = std::jthread([this, set](const std::stop_token& ended) {
+  thread_ = std::jthread([set, handler = std::move(handler)](const std::stop_token& ended) {
     while (!ended.stop_requested()) {
       const timespec patience{0, 200'000'000};
-      const int signal = sigtimedwait(&set, nullptr, &patience);
-      if (signal <= 0) continue;
-      if (received_ != 0) _exit(128 + signal);
-      received_ = signal;
-      source_.request_stop();
+      siginfo_t signal{};
+      if (sigtimedwait(&set, &signal, &patience) > 0) handler(signal);
     }
   });
 }
 
-SignalWatcher::~SignalWatcher() {
+SignalThread::~SignalThread() {
   thread_.request_stop();
   thread_.join();
   const sigset_t set = watched();
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
+
+SignalWatcher::SignalWatcher()
+    : thread_([this](const siginfo_t& signal) {
+        if (received_ != 0) _exit(128 + signal.si_signo);
+        received_ = signal.si_signo;
+        source_.request_stop();
+      }) {}
 
 }  // namespace fatwood::cli

@@ -3,19 +3,36 @@
 #pragma once
 
 #include <atomic>
+#include <csignal>
+#include <functional>
 #include <stop_token>
 #include <thread>
 
 namespace fatwood::cli {
 
-/// While one lives, SIGINT, SIGTERM and SIGHUP are waited for on a thread of their own. Make it
-/// before any other thread starts, since threads inherit what is blocked. From then on SIGPIPE is
-/// ignored: a reader of the output that is gone (`| head`, a `tee` that Ctrl-C ended too) ends no
-/// run.
+/// While one lives, SIGINT, SIGTERM and SIGHUP are waited for on a thread of their own, which hands
+/// each to the handler. Make it before any other thread starts, since threads inherit what is
+/// blocked. From then on SIGPIPE is ignored: a reader of the output that is gone (`| head`, a `tee`
+/// that Ctrl-C ended too) ends no run.
+class SignalThread {
+ public:
+  using Handler = std::function<void(const siginfo_t&)>;
+  explicit SignalThread(Handler handler);
+  ~SignalThread();
+  SignalThread(const SignalThread&) = delete;
+  SignalThread& operator=(const SignalThread&) = delete;
+
+  /// Sends a signal to it alone.
+  void send(int signal) { pthread_kill(thread_.native_handle(), signal); }
+
+ private:
+  std::jthread thread_;
+};
+
+/// The first signal as a stop request.
 class SignalWatcher {
  public:
   SignalWatcher();
-  ~SignalWatcher();
   SignalWatcher(const SignalWatcher&) = delete;
   SignalWatcher& operator=(const SignalWatcher&) = delete;
 
@@ -26,7 +43,7 @@ class SignalWatcher {
  private:
   std::stop_source source_;
   std::atomic<int> received_ = 0;
-  std::jthread thread_;
+  SignalThread thread_;  // last: it uses the others
 };
 
 }  // namespace fatwood::cli

@@ -37,6 +37,17 @@ Tensor weight_of(Learner& learner) {
   return learner.run().model->parameters()[0];
 }
 
+// The gradients of the first epoch's four batches taken as one.
+void backward_of_all(Run& run) {
+  std::vector<Tensor> x, y;
+  for (std::int64_t i = 0; i < 4; ++i) {
+    const Batch batch = run.loaders.train->get(0, i);
+    x.push_back(batch.x);
+    y.push_back(batch.y);
+  }
+  torch::cross_entropy_loss(run.model->forward(torch::cat(x)), torch::cat(y)).backward();
+}
+
 TEST(ClipGradients, bounds_the_joint_norm) {
   auto probe = std::make_shared<Probe>();
   probe->backward = [](auto& run) {
@@ -51,17 +62,8 @@ TEST(ClipGradients, bounds_the_joint_norm) {
 
 TEST(AccumulateGradients, of_all_batches_is_one_step_of_the_whole) {
   Learner whole = tiny_learner(), parts = tiny_learner({std::make_shared<AccumulateGradients>(4)});
-  {
-    auto& run = whole.run();
-    std::vector<Tensor> x, y;
-    for (std::int64_t i = 0; i < 4; ++i) {
-      const Batch batch = run.loaders.train->get(0, i);
-      x.push_back(batch.x);
-      y.push_back(batch.y);
-    }
-    torch::cross_entropy_loss(run.model->forward(torch::cat(x)), torch::cat(y)).backward();
-    run.optimizer->step();
-  }
+  backward_of_all(whole.run());
+  whole.run().optimizer->step();
   parts.fit(1);
   EXPECT_TRUE(torch::allclose(weight_of(parts), weight_of(whole), 1e-5, 1e-6));
 }
@@ -69,18 +71,9 @@ TEST(AccumulateGradients, of_all_batches_is_one_step_of_the_whole) {
 TEST(ClipGradients, clips_what_is_accumulated_as_a_whole_in_either_order) {
   constexpr double kNorm = 0.01;
   Learner whole = tiny_learner();
-  {
-    auto& run = whole.run();
-    std::vector<Tensor> x, y;
-    for (std::int64_t i = 0; i < 4; ++i) {
-      const Batch batch = run.loaders.train->get(0, i);
-      x.push_back(batch.x);
-      y.push_back(batch.y);
-    }
-    torch::cross_entropy_loss(run.model->forward(torch::cat(x)), torch::cat(y)).backward();
-    EXPECT_GT(torch::nn::utils::clip_grad_norm_(run.model->parameters(), kNorm), 2 * kNorm);
-    run.optimizer->step();
-  }
+  backward_of_all(whole.run());
+  EXPECT_GT(torch::nn::utils::clip_grad_norm_(whole.run().model->parameters(), kNorm), 2 * kNorm);
+  whole.run().optimizer->step();
   for (const bool clip_first : {true, false}) {
     Callbacks callbacks{std::make_shared<AccumulateGradients>(4),
                         std::make_shared<ClipGradients>(kNorm)};
