@@ -7,20 +7,24 @@
 namespace fatwood::cli {
 namespace {
 
+// Blocked, even a signal that is ignored would come: it is left alone, as `nohup` wants it.
 sigset_t watched() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction inherited {};
+    sigaction(signal, nullptr, &inherited);
+    if (inherited.sa_handler != SIG_IGN) sigaddset(&set, signal);
+  }
   return set;
 }
 
 }  // namespace
 
-SignalThread::SignalThread(Handler handler) {
+SignalThread::SignalThread(Handler handler) : set_(watched()) {
   std::signal(SIGPIPE, SIG_IGN);
-  const sigset_t set = watched();
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  thread_ = std::jthread([set, handler = std::move(handler)](const std::stop_token& ended) {
+  pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+  thread_ = std::jthread([set = set_, handler = std::move(handler)](const std::stop_token& ended) {
     while (!ended.stop_requested()) {
       const timespec patience{0, 200'000'000};
       siginfo_t signal{};
@@ -32,8 +36,7 @@ SignalThread::SignalThread(Handler handler) {
 SignalThread::~SignalThread() {
   thread_.request_stop();
   thread_.join();
-  const sigset_t set = watched();
-  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
 }
 
 SignalWatcher::SignalWatcher()

@@ -11,9 +11,10 @@
 namespace fatwood::cli {
 
 /// While one lives, SIGINT, SIGTERM and SIGHUP are waited for on a thread of their own, which hands
-/// each to the handler. Make it before any other thread starts, since threads inherit what is
-/// blocked. From then on SIGPIPE is ignored: a reader of the output that is gone (`| head`, a `tee`
-/// that Ctrl-C ended too) ends no run.
+/// each to the handler; those that the process was started to ignore (`nohup`) stay ignored. Make
+/// it before any other thread starts, since threads inherit what is blocked. From then on SIGPIPE
+/// is ignored: a reader of the output that is gone (`| head`, a `tee` that Ctrl-C ended too) ends
+/// no run.
 class SignalThread {
  public:
   using Handler = std::function<void(const siginfo_t&)>;
@@ -26,6 +27,7 @@ class SignalThread {
   void send(int signal) { pthread_kill(thread_.native_handle(), signal); }
 
  private:
+  sigset_t set_;
   std::jthread thread_;
 };
 

@@ -140,6 +140,18 @@ def test_an_interrupted_run_saves_says_how_to_resume_and_goes_on_exactly(signal_
     same(whole, run)
 
 
+def test_a_run_that_is_started_to_ignore_a_signal_does(data, tmp_path):
+    """As `nohup` starts it: the terminal's end is not the run's."""
+    run = tmp_path / "run"
+    ignoring = subprocess.Popen(["env", "--ignore-signal=HUP", PROGRAM, "train", *SMALL, "--epochs", "20", "--data", data, "--output", run],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert wait_for(ignoring, run, 5)
+    ignoring.send_signal(signal.SIGHUP)
+    _, stderr = ignoring.communicate(timeout=WAIT_SECONDS)
+    assert ignoring.returncode == 0, stderr
+    assert rows_of(run)[-1]["status"] == "completed"
+
+
 def test_a_second_signal_ends_at_once_and_leaves_no_torn_file(data, tmp_path):
     """During a step of seconds, which the first signal alone would wait for, and then save."""
     args = ["--model", "resnet18", "--engine", "torch", "--threads", 1, "--epochs", 2, "--batch-size", 300, "--opt", "sgd", "--data", data]

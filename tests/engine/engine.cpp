@@ -220,6 +220,11 @@ TEST(Engine, a_plan_for_a_batch_names_the_kernels_and_follows_the_table) {
   EXPECT_TRUE(full[0].fused && full[1].fused);
   EXPECT_THAT(full[0].kernels, testing::HasSubstr("sum with average pool and conv 1×1/1 1 → 8"));
   EXPECT_THAT(full[1].kernels, testing::StartsWith("conv 3×3/2 8 → 4, leaky relu, norm ["));
+  const auto stride_1 = make<Sequential>({make<Conv>({.c_in = 1, .c_out = 8, .stride = 1}),
+                                          make<Conv>({.c_in = 8, .c_out = 16, .stride = 1})});
+  stride_1->train();
+  EXPECT_THAT(describe_plan(*stride_1, torch::zeros({512, 1, 28, 28}))[1].kernels,
+              testing::HasSubstr("[input gradient: Winograd; weight gradient: Winograd]"));
   const auto small = describe_plan(*model, torch::zeros({1, 1, 8, 8}));
   EXPECT_FALSE(small[0].fused);
   EXPECT_THAT(small[0].reason, testing::HasSubstr("a batch of 1 fills"));

@@ -142,6 +142,26 @@ def test_kills_before_the_first_checkpoint_start_again(killed, reference):
             assert training.resume(run).code == 2
 
 
+def test_kills_while_a_run_is_overwritten(reference, data, tmp_path):
+    """What is left of the old run is overwritten again, or starts anew: never checkpoints without the rows that they count."""
+    resumed = 0
+    for number in range(1, 11) if FULL else (2, 4, 5):
+        run = training.copy_run(reference.run, tmp_path / "disk")
+        ended = training.train(data, run, "--overwrite", root=run.parent, plan=f"kill_after:unlink:{number}:{number}:0", journal=tmp_path / "journal")
+        assert ended.code == -signal.SIGKILL, f"unlink {number}: {ended.code} {ended.stderr}"
+        if not (run / "args.json").exists():
+            assert training.train(data, run).code == 0
+        elif not training.finished(run):
+            ended = training.resume(run)
+            assert ended.code == 0, f"unlink {number}: {ended.stderr}"
+            resumed += 1
+        else:
+            assert "nothing to resume" in training.resume(run).stderr
+            assert training.train(data, run, "--overwrite").code == 0
+        assert training.result(run) == reference.result, f"unlink {number}"
+    assert resumed > 0
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_kills_during_resumes(times, killed, reference, tmp_path, capsys):
     """Runs that were killed, and whose next one or two resumes were killed too."""

@@ -71,6 +71,43 @@ TEST(Predictions, order_samples_by_loss_and_equal_ones_by_position) {
   EXPECT_THAT(predictions.best(5), ElementsAre(0, 3, 1, 4, 2));
 }
 
+TEST(Predictions, of_a_checkpoint_are_taken_whole_or_refused) {
+  const auto state = [](const std::string& key, const Tensor& other) {
+    const Predictions kept = by_hand();
+    NamedTensors all{{"label", kept.label},
+                     {"predicted", kept.predicted},
+                     {"probability", kept.probability},
+                     {"loss", kept.loss},
+                     {"place", torch::tensor({3, 2, 10}, torch::kLong)}};
+    for (auto& [name, value] : all) {
+      if (name == key) value = other;
+    }
+    return all;
+  };
+  KeepPredictions keep;
+  keep.load_tensor_state(state("", {}));
+  EXPECT_EQ(keep.last()->step, 10);
+  const auto refused = [&](const std::string& key, const Tensor& other, const std::string& words) {
+    EXPECT_THAT(thrown_by([&] { keep.load_tensor_state(state(key, other)); }),
+                error_with(ErrorKind::data, words));
+    EXPECT_FALSE(keep.last());
+  };
+  refused("label", torch::zeros({5}, torch::kInt), "label of shape");
+  refused("predicted", torch::zeros({4}, torch::kLong), "wanted (5) of Long");
+  refused("predicted", torch::full({5}, 3, torch::kLong), "outside 0 to 2");
+  refused("label", torch::full({5}, -1, torch::kLong), "outside 0 to 2");
+  refused("probability", torch::zeros({5}), "wanted (5) of Double");
+  refused("loss", torch::zeros({5, 1}, torch::kDouble), "loss of shape");
+  refused("place", torch::zeros({2}, torch::kLong), "place of shape");
+  for (const std::int64_t classes : {std::int64_t{0}, std::int64_t{30'000}, std::int64_t{1} << 32})
+    refused("place", torch::tensor({classes, std::int64_t{2}, std::int64_t{10}}),
+            "classes, wanted 1 to");
+  NamedTensors fewer = state("", {});
+  fewer.pop_back();
+  EXPECT_THAT(thrown_by([&] { keep.load_tensor_state(fewer); }),
+              error_with(ErrorKind::data, "place is missing"));
+}
+
 TEST(Predictions, of_a_pass_are_the_softmax_of_the_models_logits) {
   const auto dataset = colours(50);
   const LayerPtr model = network();

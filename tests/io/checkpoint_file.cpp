@@ -2,6 +2,7 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <sys/resource.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -205,6 +206,25 @@ TEST(CheckpointFile, no_8_bit_number_that_is_not_finite_is_written_either) {
   EXPECT_FALSE(written(DType::f8_e5m2, 0x7b).thrown);
   EXPECT_THAT(written(DType::f8_e4m3, 0xff), error_with(ErrorKind::diverged, "not finite"));
   EXPECT_FALSE(written(DType::f8_e4m3, 0x7e).thrown);  // 448, its largest
+  for (const DType dtype : {DType::f8_e4m3fnuz, DType::f8_e5m2fnuz}) {
+    EXPECT_THAT(written(dtype, 0x80), error_with(ErrorKind::diverged, "not finite"));
+    EXPECT_FALSE(written(dtype, 0xff).thrown);
+  }
+  EXPECT_THAT(written(DType::f8_e8m0, 0xff), error_with(ErrorKind::diverged, "not finite"));
+  EXPECT_FALSE(written(DType::f8_e8m0, 0x80).thrown);
+}
+
+TEST(CheckpointFile, a_huge_file_that_is_none_is_refused_before_it_takes_memory) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / checkpoint_name(1);
+  std::ofstream(path).close();
+  std::filesystem::resize_file(path, std::uint64_t{12} << 30);  // of zeros, on no disk
+  rusage before{}, after{};
+  getrusage(RUSAGE_SELF, &before);
+  EXPECT_THAT(thrown_by([&] { read_checkpoint(path); }),
+              error_with(ErrorKind::data, path.string()));
+  getrusage(RUSAGE_SELF, &after);
+  EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 64 << 10);  // KiB
 }
 
 TEST(CheckpointFile, what_no_reader_would_take_is_refused_and_the_older_file_stays) {

@@ -1,5 +1,10 @@
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,6 +12,7 @@
 #include <fatwood/core/error.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/recipes/job.h>
+#include <fatwood/recipes/train_resume.h>
 #include <fatwood/recipes/train_run.h>
 #include <fatwood/report/run_record.h>
 
@@ -50,6 +56,45 @@ std::int64_t sum_of(const PredictionsRecord& predictions) {
   std::int64_t sum = 0;
   for (const auto& row : predictions.confusion) sum = std::accumulate(row.begin(), row.end(), sum);
   return sum;
+}
+
+TEST_F(TrainRun, refuses_options_of_a_run_that_nobody_wrote) {
+  TrainRunOptions given;
+  given.output = folder_ / "run";
+  std::filesystem::create_directories(given.output);
+  const auto refused = [&](const std::string& args, const std::string& words) {
+    std::ofstream(given.output / "args.json") << args;
+    const Thrown thrown = thrown_by([&] { resume_options(given, {"resume"}, "auto"); });
+    EXPECT_THAT(thrown, error_with(ErrorKind::data, words)) << args;
+    EXPECT_THAT(thrown, error_with(ErrorKind::data, (given.output / "args.json").string()));
+  };
+  for (const std::string no_object : {"[]", "null", "1", R"("x")"})
+    refused(R"({"options": )" + no_object + "}", "found " + no_object + ", wanted an object");
+  for (const std::string damaged : {"", "{", "[]", "{}", R"({"options": {"epochs": 1e999}})"})
+    refused(damaged, "");
+  for (const auto& [name, value] :
+       std::vector<std::pair<std::string, std::string>>{{"epochs", "true"},
+                                                        {"epochs", "1.5"},
+                                                        {"epochs", "1e300"},
+                                                        {"threads", "4294967297"},
+                                                        {"seed", "-1"},
+                                                        {"keep", "null"},
+                                                        {"lr", R"("0.1")"},
+                                                        {"lr", "true"},
+                                                        {"shuffle", "1"},
+                                                        {"model", "3"},
+                                                        {"data", "[]"},
+                                                        {"stats", "false"},
+                                                        {"nfs", "8"},
+                                                        {"nfs", "[8,1.5]"}}) {
+    refused(R"({"options": {")" + name + R"(": )" + value + "}}", "options." + name);
+  }
+  std::ofstream(given.output / "args.json")
+      << R"({"options": {"epochs": 3, "nfs": [4, 8], "lr": 1}})";
+  const TrainRunOptions options = resume_options(given, {"resume"}, "auto");
+  EXPECT_EQ(options.epochs, 3);
+  EXPECT_THAT(options.nfs, testing::ElementsAre(4, 8));
+  EXPECT_EQ(options.lr, 1);
 }
 
 TEST_F(TrainRun, leaves_predictions_that_the_report_reads_and_the_rows_agree_with) {

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <fatwood/core/error.h>
+#include <fatwood/model/adaptor.h>
 #include <fatwood/model/cnn.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/model/sequential.h>
@@ -43,6 +44,13 @@ TEST(NormCheck, one_sample_passes_where_every_norm_sees_more_pixels) {
   const Tensor before = model->named_buffers()["0.norm.running_mean"].clone();
   check_norms(*model, *images(33, 8));
   EXPECT_TRUE(torch::equal(model->named_buffers()["0.norm.running_mean"], before));
+}
+
+TEST(NormCheck, a_module_that_cannot_be_copied_is_left_to_the_batch) {
+  const LayerPtr model =
+      make<Sequential>({make<Conv>({.c_in = 1, .c_out = 4}),
+                        adapt(torch::nn::Conv2d(torch::nn::Conv2dOptions(4, 3, 1)))});
+  check_norms(*model, *images(33, 8));
 }
 
 }  // namespace

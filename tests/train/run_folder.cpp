@@ -161,6 +161,20 @@ TEST(RunFolder, takes_what_a_process_left_that_was_killed_as_it_began) {
   EXPECT_THAT(refusal(path, true), HasSubstr("holds other files"));
 }
 
+TEST(RunFolder, adds_restarts_behind_one_that_was_cut_off) {
+  const TemporaryFolder temporary;
+  const auto path = temporary.path() / "a";
+  RunFolder folder(path, false);
+  folder.write_args({});
+  folder.add_restart({{"step", 1}});
+  for (const std::string& half : {std::string(R"({"ste)"), std::string(9, '\0')}) {
+    const std::string whole = read(path / "restarts.jsonl");
+    std::ofstream(path / "restarts.jsonl", std::ios::app) << half;
+    folder.add_restart({{"step", 2}});
+    EXPECT_EQ(read(path / "restarts.jsonl"), whole + "{\"step\":2}\n");
+  }
+}
+
 TEST(RunFolder, is_locked_while_its_rows_are_written) {
   const TemporaryFolder temporary;
   const auto path = temporary.path() / "a";

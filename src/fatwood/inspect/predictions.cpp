@@ -15,6 +15,9 @@
 namespace fatwood {
 namespace {
 
+// Of predictions that checkpoints hold: what a file says decides how large the confusion matrix is.
+constexpr std::int64_t kMostClassesKept = 4096;
+
 Predictions predictions_of_batch(const Tensor& logits, const Tensor& targets) {
   if (logits.dim() != 2 || targets.dim() != 1 || targets.size(0) != logits.size(0) ||
       !at::isIntegralType(targets.scalar_type(), /*includeBool=*/false)) {
@@ -111,7 +114,7 @@ void KeepPredictions::after_epoch(Run& run) {
 }
 
 NamedTensors KeepPredictions::tensor_state() const {
-  if (!last_) return {};
+  if (!last_ || last_->classes > kMostClassesKept) return {};
   return {{"label", last_->label},
           {"predicted", last_->predicted},
           {"probability", last_->probability},
@@ -122,18 +125,38 @@ NamedTensors KeepPredictions::tensor_state() const {
 void KeepPredictions::load_tensor_state(const NamedTensors& state) {
   last_.reset();
   if (state.empty()) return;
-  const auto find = [&state](const std::string& key) {
-    for (const auto& [name, value] : state) {
-      if (name == key) return value.clone();
-    }
-    throw Error(ErrorKind::model, "load_predictions", key + " is missing");
+  const auto refuse = [](const std::string& what) {
+    throw Error(ErrorKind::data, "load_predictions", what);
   };
-  const Tensor place = find("place");
-  last_ = Predictions{.label = find("label"),
-                      .predicted = find("predicted"),
-                      .probability = find("probability"),
-                      .loss = find("loss"),
-                      .classes = place[0].item<std::int64_t>(),
+  const auto find = [&](const std::string& key, torch::ScalarType type, std::int64_t size) {
+    for (const auto& [name, value] : state) {
+      if (name != key) continue;
+      if (value.scalar_type() != type || value.dim() != 1 || (size >= 0 && value.size(0) != size))
+        refuse(key + " of shape " + shape_text(value.sizes()) + " and type " +
+               c10::toString(value.scalar_type()) + ", wanted " +
+               (size >= 0 ? "(" + std::to_string(size) + ")" : "one dimension") + " of " +
+               c10::toString(type));
+      return value.clone();
+    }
+    refuse(key + " is missing");
+    return Tensor();
+  };
+  const Tensor place = find("place", torch::kLong, 3);
+  const auto classes = place[0].item<std::int64_t>();
+  if (classes < 1 || classes > kMostClassesKept)
+    refuse(std::to_string(classes) + " classes, wanted 1 to " + std::to_string(kMostClassesKept));
+  const Tensor label = find("label", torch::kLong, -1);
+  const std::int64_t size = label.size(0);
+  const Tensor predicted = find("predicted", torch::kLong, size);
+  for (const Tensor& indices : {label, predicted}) {
+    if (indices.lt(0).logical_or(indices.ge(classes)).any().item<bool>())
+      refuse("a class index outside 0 to " + std::to_string(classes - 1));
+  }
+  last_ = Predictions{.label = label,
+                      .predicted = predicted,
+                      .probability = find("probability", torch::kDouble, size),
+                      .loss = find("loss", torch::kDouble, size),
+                      .classes = classes,
                       .epoch = place[1].item<std::int64_t>(),
                       .step = place[2].item<std::int64_t>()};
 }

@@ -55,6 +55,11 @@ bool all_finite(const TensorView& tensor) {
       return all_finite<std::uint8_t>(tensor.data, 0x7c);
     case DType::f8_e4m3:  // no infinities, and NaN alone has all bits set
       return all_finite<std::uint8_t>(tensor.data, 0x7f);
+    case DType::f8_e4m3fnuz:  // the two have one NaN alone, where the others have minus zero
+    case DType::f8_e5m2fnuz:
+      return !std::count(tensor.data.begin(), tensor.data.end(), 0x80);
+    case DType::f8_e8m0:
+      return !std::count(tensor.data.begin(), tensor.data.end(), 0xff);
     default:
       return true;
   }
@@ -135,6 +140,7 @@ void write_checkpoint(const fs::path& path, std::span<const TensorView> tensors,
 }
 
 CheckpointFile read_checkpoint(const fs::path& path) {
+  Safetensors::check_header(path);  // before there is memory for all that the file claims to hold
   return parse_checkpoint(read_file(path, kMaxBytes), path.string());
 }
 

@@ -47,6 +47,24 @@ std::uint64_t header_length(ByteView start, std::uint64_t file_bytes, std::strin
   return length;
 }
 
+struct ReadHeader {
+  SafetensorsHeader header;
+  std::uint64_t data_bytes = 0;  // behind it
+};
+
+// The file stands behind the header then.
+ReadHeader read_header(const Descriptor& file, const SafetensorsLimits& limits) {
+  const std::string name = file.path().string();
+  const std::uint64_t file_bytes = file.regular_file_size();
+  Bytes text(kLengthBytes);
+  text.resize(file.read(text));
+  const std::uint64_t length = header_length(text, file_bytes, name, limits);
+  text.resize(length);
+  if (file.read(text) != length) fail_safetensors(name, "shrinks while it is read");
+  const std::uint64_t data_bytes = file_bytes - kLengthBytes - length;
+  return {parse_safetensors_header(text, data_bytes, name, limits), data_bytes};
+}
+
 std::vector<TensorView> views_of(SafetensorsHeader& header, ByteView data) {
   std::vector<TensorView> tensors;
   tensors.reserve(header.entries.size());
@@ -67,22 +85,15 @@ Safetensors::Safetensors(Bytes data, SafetensorsHeader header, std::uint64_t dat
 }
 
 Safetensors Safetensors::read(const std::filesystem::path& path, const SafetensorsLimits& limits) {
-  const std::string name = path.string();
   const Descriptor file("read_safetensors", path, O_RDONLY | O_NONBLOCK);
-  const std::uint64_t file_bytes = file.regular_file_size();
-
-  Bytes text(kLengthBytes);
-  text.resize(file.read(text));
-  const std::uint64_t length = header_length(text, file_bytes, name, limits);
-  text.resize(length);
-  if (file.read(text) != length) fail_safetensors(name, "shrinks while it is read");
-  const std::uint64_t data_bytes = file_bytes - kLengthBytes - length;
-  SafetensorsHeader header = parse_safetensors_header(text, data_bytes, name, limits);
-  Bytes().swap(text);
-
+  auto [header, data_bytes] = read_header(file, limits);
   Bytes data(data_bytes);
-  if (file.read(data) != data_bytes) fail_safetensors(name, "shrinks while it is read");
+  if (file.read(data) != data_bytes) fail_safetensors(path.string(), "shrinks while it is read");
   return {std::move(data), std::move(header), 0};
+}
+
+void Safetensors::check_header(const std::filesystem::path& path, const SafetensorsLimits& limits) {
+  read_header(Descriptor("read_safetensors", path, O_RDONLY | O_NONBLOCK), limits);
 }
 
 Safetensors Safetensors::parse(Bytes file, std::string_view name, const SafetensorsLimits& limits) {

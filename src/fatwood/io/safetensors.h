@@ -73,7 +73,10 @@ class Safetensors {
   /// Error{io} when it cannot be read, Error{data} when it is not what the format wants: exact
   /// length, no holes or overlaps between tensors, no duplicate or unknown keys, valid UTF-8.
   static Safetensors read(const std::filesystem::path& path, const SafetensorsLimits& limits = {});
-  /// The same for a file's bytes; `name` stands for it in messages.
+  /// Whether the file's header is one and agrees with the file's size, by the header alone; throws
+  /// as read() does otherwise.
+  static void check_header(const std::filesystem::path& path, const SafetensorsLimits& limits = {});
+  /// The same as read() for a file's bytes; `name` stands for it in messages.
   static Safetensors parse(Bytes file, std::string_view name, const SafetensorsLimits& limits = {});
 
   Safetensors(Safetensors&&) = default;

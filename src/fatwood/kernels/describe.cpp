@@ -12,12 +12,16 @@ std::string followed_by(const Value& value) {
   return activation + (value.norm ? ", norm" : "");
 }
 
-std::string gradient_of(const Plan& plan, const Convolution& c) {
-  if (!c.channel_lanes) {
-    return plan.bf16() ? " [weight gradient: channels in the lanes, each twice]"
-                       : " [weight gradient: images in the lanes]";
-  }
-  std::string text = " [weight gradient: channels in the lanes";
+// How the passes run that have a choice.
+std::string ways_of(const Plan& plan, const Convolution& c) {
+  std::string text = " [";
+  if (c.winograd_forward) text += "forward: Winograd; ";
+  if (c.winograd) text += "input gradient: Winograd; ";
+  text += "weight gradient: ";
+  if (c.winograd_gradient) return text + "Winograd]";
+  if (!c.channel_lanes)
+    return text + (plan.bf16() ? "channels in the lanes, each twice]" : "images in the lanes]");
+  text += "channels in the lanes";
   if (c.vectors > 1) text += " ×" + std::to_string(c.vectors);
   if (c.chunk > 1) text += ", " + std::to_string(c.chunk) + " groups a pass";
   return text + "]";
@@ -32,7 +36,7 @@ std::string text_of(const Convolution& c) {
 
 std::string text_of(const Plan& plan, const Operation& operation) {
   if (const Convolution* c = operation.convolution) {
-    return text_of(*c) + followed_by(*c->out) + gradient_of(plan, *c);
+    return text_of(*c) + followed_by(*c->out) + ways_of(plan, *c);
   }
   if (const Junction* j = operation.junction) {
     std::string identity = j->pooled ? "average pool" : "identity";

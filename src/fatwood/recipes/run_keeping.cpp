@@ -153,6 +153,9 @@ void Keeper::rewind(Learner& learner, Checkpointing& checkpointing,
     throw Error(ErrorKind::io, "rewind",
                 folder.file("checkpoints").string() + ": no checkpoint to go back to; " + reason);
   }
+  if (say) {
+    for (const auto& [path, why] : found.passed_over) say("PASSED OVER: " + why);
+  }
   std::vector<ParamGroup>& groups = learner.run().optimizer->groups();
   const std::vector<ParamGroup> diverged = groups;
   const int count = checkpointing.rewinds() + 1;

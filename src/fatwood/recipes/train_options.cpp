@@ -1,6 +1,7 @@
 // The options of a training run: what can be wrong with them, and their form in args.json.
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -8,6 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
+#include <fatwood/core/text.h>
 #include <fatwood/engine/engine.h>
 #include <fatwood/io/bytes.h>
 #include <fatwood/model/libtorch.h>
@@ -188,52 +191,91 @@ nlohmann::json to_json(const TrainRunOptions& options) {
   return json;
 }
 
+namespace {
+
+[[noreturn]] void refuse_value(const std::string& name, const nlohmann::json& found,
+                               const std::string& wanted) {
+  throw Error(ErrorKind::data, "train_options",
+              "options" + (name.empty() ? "" : "." + name) + ": found " +
+                  one_line(json_text(found), 40) + ", wanted " + wanted);
+}
+
+// Of exactly the type: the library's own conversions take true for 1 and cut what does not fit.
+void read_value(const char* name, const nlohmann::json& json, std::string& value) {
+  if (!json.is_string()) refuse_value(name, json, "text");
+  value = json.get<std::string>();
+}
+
+void read_value(const char* name, const nlohmann::json& json, bool& value) {
+  if (!json.is_boolean()) refuse_value(name, json, "true or false");
+  value = json.get<bool>();
+}
+
+void read_value(const char* name, const nlohmann::json& json, double& value) {
+  if (!json.is_number()) refuse_value(name, json, "a number");
+  value = json.get<double>();
+}
+
+template <std::integral Integer>
+void read_value(const char* name, const nlohmann::json& json, Integer& value) {
+  value = integer_of<Integer>(json, "train_options: options." + std::string(name));
+}
+
+template <typename Value>
+void read_value(const char* name, const nlohmann::json& json, std::vector<Value>& values) {
+  if (!json.is_array()) refuse_value(name, json, "a list");
+  values.clear();
+  for (const nlohmann::json& each : json) read_value(name, each, values.emplace_back());
+}
+
+}  // namespace
+
 TrainRunOptions train_options_from_json(const nlohmann::json& json) {
   TrainRunOptions options;
+  if (!json.is_object()) refuse_value("", json, "an object");
   const auto read = [&json](const char* name, auto& value) {
-    if (json.contains(name)) json[name].get_to(value);
+    if (json.contains(name)) read_value(name, json[name], value);
   };
-  const auto read_path = [&json](const char* name, std::optional<std::filesystem::path>& path) {
-    if (json.contains(name)) path = json[name].get<std::string>();
+  const auto read_path = [&read](const char* name, std::optional<std::filesystem::path>& path) {
+    std::string text;
+    read(name, text);
+    if (!text.empty()) path = text;
   };
-  try {
-    read("model", options.model);
-    read("init", options.init);
-    read("nfs", options.nfs);
-    read("epochs", options.epochs);
-    read("lr", options.lr);
-    read("batch-size", options.batch_size);
-    read("seed", options.seed);
-    read("opt", options.opt);
-    read("sched", options.sched);
-    read("warmup-epochs", options.warmup_epochs);
-    read("weight-decay", options.weight_decay);
-    read("momentum", options.momentum);
-    read("decay-norms", options.decay_norms);
-    read("clip-grad", options.clip_grad);
-    read("grad-accum-steps", options.grad_accum_steps);
-    read("model-ema-decay", options.model_ema_decay);
-    read("patience", options.patience);
-    read("engine", options.engine);
-    read("amp", options.amp);
-    read("tuning", options.tuning);
-    read("device", options.device);
-    read("threads", options.threads);
-    read("shuffle", options.shuffle);
-    read("holdout", options.holdout);
-    read("deterministic", options.deterministic);
-    read("checkpoint-steps", options.checkpoint_steps);
-    read("checkpoint-minutes", options.checkpoint_minutes);
-    read("keep", options.keep);
-    read("on-diverge", options.on_diverge);
-    read_path("data", options.data);
-    read_path("initial-checkpoint", options.initial_checkpoint);
-    const std::string stats = json.value("stats", std::string(name_of(options.stats)));
-    for (const StatsLevel level : {StatsLevel::off, StatsLevel::moments, StatsLevel::all}) {
-      if (stats == name_of(level)) options.stats = level;
-    }
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(ErrorKind::data, "train_options", std::string("args.json: ") + error.what());
+  read("model", options.model);
+  read("init", options.init);
+  read("nfs", options.nfs);
+  read("epochs", options.epochs);
+  read("lr", options.lr);
+  read("batch-size", options.batch_size);
+  read("seed", options.seed);
+  read("opt", options.opt);
+  read("sched", options.sched);
+  read("warmup-epochs", options.warmup_epochs);
+  read("weight-decay", options.weight_decay);
+  read("momentum", options.momentum);
+  read("decay-norms", options.decay_norms);
+  read("clip-grad", options.clip_grad);
+  read("grad-accum-steps", options.grad_accum_steps);
+  read("model-ema-decay", options.model_ema_decay);
+  read("patience", options.patience);
+  read("engine", options.engine);
+  read("amp", options.amp);
+  read("tuning", options.tuning);
+  read("device", options.device);
+  read("threads", options.threads);
+  read("shuffle", options.shuffle);
+  read("holdout", options.holdout);
+  read("deterministic", options.deterministic);
+  read("checkpoint-steps", options.checkpoint_steps);
+  read("checkpoint-minutes", options.checkpoint_minutes);
+  read("keep", options.keep);
+  read("on-diverge", options.on_diverge);
+  read_path("data", options.data);
+  read_path("initial-checkpoint", options.initial_checkpoint);
+  std::string stats(name_of(options.stats));
+  read("stats", stats);
+  for (const StatsLevel level : {StatsLevel::off, StatsLevel::moments, StatsLevel::all}) {
+    if (stats == name_of(level)) options.stats = level;
   }
   return options;
 }

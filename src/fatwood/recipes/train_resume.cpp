@@ -37,8 +37,13 @@ std::string shown(const json& value) {
 json read_options(const fs::path& run) {
   const fs::path path = run / "args.json";
   try {
-    return parse_json(read_text_file(path, kMaxArgsBytes)).at("options");
+    json options = parse_json(read_text_file(path, kMaxArgsBytes)).at("options");
+    train_options_from_json(options);
+    return options;
   } catch (const json::exception& error) {
+    throw Error(ErrorKind::data, "resume", path.string() + ": " + error.what());
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::data) throw;
     throw Error(ErrorKind::data, "resume", path.string() + ": " + error.what());
   }
 }

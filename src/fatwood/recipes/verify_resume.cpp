@@ -127,12 +127,21 @@ std::int64_t newest_step(const fs::path& run) {
   return -1;
 }
 
+nlohmann::json restart_in(const std::string& line, const fs::path& run) {
+  try {
+    return parse_json(line);
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorKind::data, "verify_resume",
+                run.string() + ": restarts.jsonl: " + error.what());
+  }
+}
+
 std::vector<nlohmann::json> restarts_of(const fs::path& run) {
   std::vector<nlohmann::json> restarts;
   if (!fs::exists(run / "restarts.jsonl")) return restarts;
   const std::string text = read_text_file(run / "restarts.jsonl", kMaxRowsFile);
   for (std::size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1)
-    restarts.push_back(parse_json(text.substr(at, end - at)));
+    restarts.push_back(restart_in(text.substr(at, end - at), run));
   return restarts;
 }
 

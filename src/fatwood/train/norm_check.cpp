@@ -12,7 +12,12 @@ namespace fatwood {
 void check_norms(const Layer& model, BatchSource& training) {
   const std::int64_t last = (training.samples() - 1) % training.batch_size() + 1;
   if (last != 1) return;
-  const auto copy = std::static_pointer_cast<Layer>(model.clone(torch::Device(torch::kCPU)));
+  LayerPtr copy;
+  try {
+    copy = std::static_pointer_cast<Layer>(model.clone(torch::Device(torch::kCPU)));
+  } catch (const Error&) {
+    return;  // a module of the user's that cannot be copied: the batch itself will report
+  }
   copy->train();
   const torch::NoGradGuard no_grad;
   const PlainExecution plainly;

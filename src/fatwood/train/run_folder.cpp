@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kLock = "run.lock";
 constexpr std::uint64_t kMaxRowsBytes = std::uint64_t{16} << 30;
+constexpr std::uint64_t kMaxRestartsBytes = 64 << 20;
 constexpr const char* kArgs = "args.json";
 constexpr std::array kFiles{"rows.jsonl",       "summary.csv", "model.safetensors", "summary.json",
                             "predictions.json", "report.html", "restarts.jsonl",    "lr_find.json"};
@@ -193,8 +194,9 @@ RunFolder::RunFolder(fs::path path, bool overwrite) : path_(std::move(path)) {
     }
     if (is_run(path_)) {
       if (!overwrite) refuse("holds a run; choose another --output, or --overwrite it");
-      for (const char* name : kFiles) fs::remove(path_ / name);
+      // Checkpoints first: without the rows that they count they would be refused.
       for (const char* name : kFolders) fs::remove_all(path_ / name);
+      for (const char* name : kFiles) fs::remove(path_ / name);
       fs::remove(path_ / kArgs);  // last: until then the folder is known for a run's
     }
     remove_temporaries(path_);
@@ -235,7 +237,13 @@ std::shared_ptr<RunRows> RunFolder::rows() {
 }
 
 void RunFolder::add_restart(const nlohmann::json& record) {
-  AppendFile file(path_ / "restarts.jsonl");
+  const fs::path path = path_ / "restarts.jsonl";
+  AppendFile file(path);
+  // A record that a power failure cut off must not spoil this one.
+  const std::string before = read_text_file(path, kMaxRestartsBytes);
+  const std::size_t end = before.rfind('\n');
+  const std::size_t whole = end == std::string::npos ? 0 : end + 1;
+  if (whole < before.size()) file.truncate_to(whole);
   file.append_line(json_text(record));
   file.sync();
 }
