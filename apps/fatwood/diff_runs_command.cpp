@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include <CLI/CLI.hpp>
 
@@ -21,8 +22,13 @@ int run(const Runs& runs) {
     const std::string where = difference.where.empty() ? "" : ", " + difference.where;
     std::printf("%s%s: %s\n", difference.file.c_str(), where.c_str(), difference.what.c_str());
   }
-  if (differences.empty()) std::printf("equal but for times\n");
-  return differences.empty() ? 0 : kRunsDiffer;
+  if (!differences.empty()) return kRunsDiffer;
+  std::string steps;
+  for (const std::int64_t step : common_checkpoints(runs.left, runs.right))
+    steps += (steps.empty() ? "" : ", ") + std::to_string(step);
+  std::printf("equal but for times; checkpoints compared: %s\n",
+              steps.empty() ? "none, there is no step of which both have one" : steps.c_str());
+  return 0;
 }
 
 }  // namespace

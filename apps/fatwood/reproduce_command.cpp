@@ -1,5 +1,4 @@
 #include <atomic>
-#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <mutex>
@@ -21,7 +20,7 @@ namespace {
 /// As SignalWatcher, for a command of several runs: the user's signal ends the run in hand, or
 /// keeps the next one from beginning when it comes in between. The signals are watched from before
 /// the first run to the end, since LibTorch's threads may start outside the runs and inherit what
-/// is blocked. The page's interrupt is a signal too, which ends its run alone.
+/// is blocked. The page's interrupt ends its run alone.
 class RunSignals {
  public:
   /// Of the run that begins: stopped already when the user's signal has come.
@@ -31,13 +30,12 @@ class RunSignals {
   int received() const { return received_; }
 
  private:
-  void take(const siginfo_t& signal);
+  void take(int signal);
 
   std::mutex mutex_;                     // between a signal and a run that begins
   std::optional<std::stop_source> run_;  // none before the first
   std::atomic<int> received_ = 0;
-  SignalThread thread_{
-      [this](const siginfo_t& signal) { take(signal); }};  // last: it uses the others
+  SignalThread thread_{[this](int signal) { take(signal); }};  // last: it uses the others
 };
 
 std::stop_token RunSignals::begin_run() {
@@ -48,19 +46,14 @@ std::stop_token RunSignals::begin_run() {
 }
 
 void RunSignals::interrupt_run() {
-  // To one thread: of two SIGINT that wait for the process the kernel keeps one, and the other may
-  // be the user's.
-  thread_.send(SIGINT);
+  const std::lock_guard lock(mutex_);
+  if (run_) run_->request_stop();
 }
 
-void RunSignals::take(const siginfo_t& signal) {
+void RunSignals::take(int signal) {
   const std::lock_guard lock(mutex_);
-  // The sender is known where it is a process, and no terminal.
-  const bool from_here = signal.si_code <= 0 && signal.si_pid == getpid();
-  if (!from_here) {
-    if (received_ != 0) _exit(128 + signal.si_signo);
-    received_ = signal.si_signo;
-  }
+  if (received_ != 0) _exit(128 + signal);
+  received_ = signal;
   if (run_) run_->request_stop();
 }
 

@@ -27,8 +27,7 @@ SignalThread::SignalThread(Handler handler) : set_(watched()) {
   thread_ = std::jthread([set = set_, handler = std::move(handler)](const std::stop_token& ended) {
     while (!ended.stop_requested()) {
       const timespec patience{0, 200'000'000};
-      siginfo_t signal{};
-      if (sigtimedwait(&set, &signal, &patience) > 0) handler(signal);
+      if (const int signal = sigtimedwait(&set, nullptr, &patience); signal > 0) handler(signal);
     }
   });
 }
@@ -40,9 +39,9 @@ SignalThread::~SignalThread() {
 }
 
 SignalWatcher::SignalWatcher()
-    : thread_([this](const siginfo_t& signal) {
-        if (received_ != 0) _exit(128 + signal.si_signo);
-        received_ = signal.si_signo;
+    : thread_([this](int signal) {
+        if (received_ != 0) _exit(128 + signal);
+        received_ = signal;
         source_.request_stop();
       }) {}
 

@@ -17,14 +17,11 @@ namespace fatwood::cli {
 /// no run.
 class SignalThread {
  public:
-  using Handler = std::function<void(const siginfo_t&)>;
+  using Handler = std::function<void(int signal)>;
   explicit SignalThread(Handler handler);
   ~SignalThread();
   SignalThread(const SignalThread&) = delete;
   SignalThread& operator=(const SignalThread&) = delete;
-
-  /// Sends a signal to it alone.
-  void send(int signal) { pthread_kill(thread_.native_handle(), signal); }
 
  private:
   sigset_t set_;

@@ -2,7 +2,7 @@
 
 Runs are on a small data set in FashionMNIST's format, so that each takes a second.
 """
-import gzip, hashlib, json, os, random, signal, subprocess, time
+import gzip, hashlib, json, os, random, shutil, signal, subprocess, time
 
 import numpy
 import pytest
@@ -341,3 +341,8 @@ def test_diff_runs_says_where_first(data, tmp_path):
     assert any(line.startswith("rows.jsonl, line 1, seed") for line in lines)
     assert any(line.startswith("model.safetensors, layers.0.weight: differ first in element") for line in lines)
     refused(fatwood("diff-runs", runs[0], tmp_path), 3, tmp_path)
+    copy = shutil.copytree(runs[0], tmp_path / "copy")
+    steps = sorted((int(path.stem.removeprefix("step-")) for path in (copy / "checkpoints").iterdir()), reverse=True)
+    assert fatwood("diff-runs", runs[0], copy).stdout == f"equal but for times; checkpoints compared: {', '.join(map(str, steps))}\n"
+    shutil.rmtree(copy / "checkpoints")
+    assert "compared: none" in fatwood("diff-runs", runs[0], copy).stdout

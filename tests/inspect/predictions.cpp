@@ -188,7 +188,7 @@ TEST(KeepPredictions, goes_on_from_its_saved_state) {
   EXPECT_THAT(thrown_by([&] {
                 other.load_tensor_state({{"label", torch::zeros(1)}});
               }),
-              error_with(ErrorKind::model, "place is missing"));
+              error_with(ErrorKind::data, "place is missing"));
 }
 
 TEST(KeepPredictions, refuses_what_is_no_classification) {

@@ -123,17 +123,9 @@ std::optional<Finished> run(const std::string& url, const std::vector<std::strin
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, output.in.get(), STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, errors.in.get(), STDERR_FILENO);
-  // The caller may have blocked Ctrl-C for a watcher of its own; the child is to end by it.
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   pid_t pid = 0;
   const int spawned =
-      ::posix_spawnp(&pid, arguments[0], &actions, &attributes, arguments.data(), environ);
-  posix_spawnattr_destroy(&attributes);
+      ::posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (spawned == ENOENT) return std::nullopt;
   if (spawned != 0)

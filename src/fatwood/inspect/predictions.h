@@ -37,7 +37,8 @@ struct Predictions {
 };
 
 /// Watches the evaluation passes of a fit and keeps the last complete one; costs a softmax a batch.
-/// With `AveragedWeights` these are the average's predictions, as the metrics are.
+/// With `AveragedWeights` these are the average's predictions, as the metrics are. Checkpoints hold
+/// them up to 4096 classes; a fit that is resumed behind its last evaluation has none of more.
 class KeepPredictions : public Callback {
  public:
   std::string name() const override { return "keep_predictions"; }

@@ -183,17 +183,25 @@ std::optional<RunDifference> compare_weights(const fs::path& left_path,
   return std::nullopt;
 }
 
+/// Of each step that both runs have one of, newest first. Which steps a run has them of depends on
+/// how fast its disk was.
+std::vector<std::pair<fs::path, ListedCheckpoint>> common(const fs::path& left_run,
+                                                          const fs::path& right_run) {
+  std::map<std::int64_t, fs::path> lefts;
+  for (const ListedCheckpoint& listed : list_checkpoints(left_run / "checkpoints"))
+    lefts.emplace(listed.step, listed.path);
+  std::vector<std::pair<fs::path, ListedCheckpoint>> found;
+  for (const ListedCheckpoint& listed : list_checkpoints(right_run / "checkpoints")) {
+    if (const auto left = lefts.find(listed.step); left != lefts.end())
+      found.emplace_back(left->second, listed);
+  }
+  return found;
+}
+
 std::optional<RunDifference> compare_checkpoints(const fs::path& left_run,
                                                  const fs::path& right_run) {
-  std::map<std::int64_t, fs::path> rights;
-  for (const ListedCheckpoint& listed : list_checkpoints(right_run / "checkpoints"))
-    rights.emplace(listed.step, listed.path);
-  // Which steps a run has them of depends on how fast its disk was.
-  for (const ListedCheckpoint& listed : list_checkpoints(left_run / "checkpoints")) {
-    const auto same_step = rights.find(listed.step);
-    if (same_step == rights.end()) continue;
-    const CheckpointFile left = read_checkpoint(listed.path),
-                         right = read_checkpoint(same_step->second);
+  for (const auto& [left_path, listed] : common(left_run, right_run)) {
+    const CheckpointFile left = read_checkpoint(left_path), right = read_checkpoint(listed.path);
     // The state of what a run computes, position first: it says most when the two differ.
     if (auto found = first_difference(Json(left.about), Json(right.about), "")) return found;
     if (auto found = compare_tensors(left.tensors, right.tensors, {"digest"})) return found;
@@ -230,6 +238,12 @@ std::vector<RunDifference> compare_runs(const fs::path& left, const fs::path& ri
   }
   note("checkpoints", compare_checkpoints(left, right));
   return differences;
+}
+
+std::vector<std::int64_t> common_checkpoints(const fs::path& left, const fs::path& right) {
+  std::vector<std::int64_t> steps;
+  for (const auto& [path, listed] : common(left, right)) steps.push_back(listed.step);
+  return steps;
 }
 
 }  // namespace fatwood

@@ -2,6 +2,7 @@
 // proves.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -23,5 +24,9 @@ struct RunDifference {
 /// compared. Throws Error{data} when a folder holds no run or a file cannot be read as what it is.
 std::vector<RunDifference> compare_runs(const std::filesystem::path& left,
                                         const std::filesystem::path& right);
+
+/// The steps of which both runs have a checkpoint, newest first.
+std::vector<std::int64_t> common_checkpoints(const std::filesystem::path& left,
+                                             const std::filesystem::path& right);
 
 }  // namespace fatwood

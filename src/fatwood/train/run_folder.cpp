@@ -196,6 +196,7 @@ RunFolder::RunFolder(fs::path path, bool overwrite) : path_(std::move(path)) {
       if (!overwrite) refuse("holds a run; choose another --output, or --overwrite it");
       // Checkpoints first: without the rows that they count they would be refused.
       for (const char* name : kFolders) fs::remove_all(path_ / name);
+      sync_folder(path_);
       for (const char* name : kFiles) fs::remove(path_ / name);
       fs::remove(path_ / kArgs);  // last: until then the folder is known for a run's
     }
