@@ -28,6 +28,7 @@ CONTESTANTS = {
     "compile": "torch.compile",
     "compile-nhwc": "torch.compile, channels-last",
     "jax": "JAX, jitted step",
+    "compile-bf16": "torch.compile, bf16 autocast",
     "eager-nhwc-bf16": "PyTorch eager, channels-last, bf16 autocast",
     "compile-nhwc-bf16": "torch.compile, channels-last, bf16 autocast",
     "peak": "multiply–adds alone",  # a yardstick: its figures are GFLOP/s
@@ -94,7 +95,8 @@ class Contestant:
 def contest(setting, contestants, rounds, command="steps", round_ms=250, peak=False, note=lambda text: None):
     """Rounds in which every contestant runs for about `round_ms` (two steps at least, one where it takes a second), one after another.
     Returns a row for each: median and minimum over all its steps, and, pair by pair, how many times longer
-    its median of a round took than the first contestant's in the same round. With `peak`, the first row has
+    its median of a round took than the first contestant's in the same round; under "to_bf16" the same of fatwood in bf16, where it
+    takes part. With `peak`, the first row has
     the highest multiply–add rate seen between the turns, on as many threads."""
     yardstick = [Contestant("peak")] if peak else []
     try:
@@ -121,6 +123,9 @@ def contest(setting, contestants, rounds, command="steps", round_ms=250, peak=Fa
                     time.sleep(0.02)
                     y.times.append(y.run(command, 10))
         rows = [row_of(c, contestants[0], setting) for c in contestants]
+        for bf16 in (c for c in contestants if c.name == "fused-bf16"):
+            for c, row in zip(contestants, rows):
+                row["to_bf16"] = ratios(c, bf16)
         for y in yardstick:
             rows[0]["peak_gflops"] = round(max(sum(y.times, [])), 2)
         return rows
@@ -129,14 +134,17 @@ def contest(setting, contestants, rounds, command="steps", round_ms=250, peak=Fa
             c.stop()
 
 
-def row_of(contestant, first, setting):
-    times = sum(contestant.times, [])
+def ratios(contestant, first):
     pairs = [statistics.median(own) / statistics.median(firsts) for own, firsts in zip(contestant.times, first.times)]
     lower = ratio_lower_bound(pairs)
+    return {"ratio": round(statistics.median(pairs), 3), "ratio_low": round(min(pairs), 3), "ratio_high": round(max(pairs), 3),
+            "ratio_lower_95": lower and round(lower, 4)}
+
+
+def row_of(contestant, first, setting):
+    times = sum(contestant.times, [])
     return {"network": setting.network, "contestant": contestant.name, "title": contestant.title, "tuned": contestant.tuned,
             "version": contestant.version, "median_ms": round(statistics.median(times), 3), "min_ms": round(min(times), 3),
-            "steps": len(times), "ratio": round(statistics.median(pairs), 3),
-            "ratio_low": round(min(pairs), 3), "ratio_high": round(max(pairs), 3), "ratio_lower_95": lower and round(lower, 4),
-            "warm_up_s": round(contestant.warm_up_s, 2),
+            "steps": len(times), **ratios(contestant, first), "warm_up_s": round(contestant.warm_up_s, 2),
             "setting": {"batch": setting.batch, "channels": setting.channels, "size": setting.size,
                         "features": list(setting.features), "threads": setting.threads}}

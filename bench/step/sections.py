@@ -27,7 +27,8 @@ def step(options, note):
             ours.append(Contestant("fused-bf16"))
         contestants = ours + [Contestant(name, tuned) for tuned in (False, True) for name in names]
         if not options.quick:
-            contestants += [Contestant("torch"), Contestant("eager-nhwc-bf16"), Contestant("compile-nhwc-bf16"), Contestant("compile-nhwc-bf16", tuned=True)]
+            contestants += [Contestant("torch"), Contestant("eager-nhwc-bf16")]
+            contestants += [Contestant(name, tuned) for name in ("compile-bf16", "compile-nhwc-bf16") for tuned in (False, True)]
             if network != "resnet18":
                 contestants.append(Contestant("jax"))
         if options.no_bf16:
@@ -75,7 +76,8 @@ def inside(options, note):
 def evaluation(options, note):
     rows = []
     for network in chosen(options, NETWORKS):
-        contestants = [Contestant(name) for name in ("fused", "eager-nhwc", "bare", "jax")] + [Contestant("eager-nhwc", tuned=True)]
+        contestants = [Contestant(name) for name in ("fused", "eager-nhwc", "compile-nhwc", "bare", "jax")]
+        contestants += [Contestant(name, tuned=True) for name in ("eager-nhwc", "compile-nhwc")]
         rows += contest(Setting(network, threads=options.threads), contestants, options.rounds or 8, "evaluate",
                         note=lambda text, network=network: note(f"{network}: {text}"))
     return rows
@@ -91,18 +93,21 @@ def gather(options, note):
 
 
 def memory(options, note):
-    """Peak of the process above what it held before the network was built, over five steps."""
+    """Peak of the process above what it held before the network was built, over five steps and an evaluation of the same batch."""
     rows = []
-    for network in chosen(options, NETWORKS):
-        for name in ("fused", "torch", "bare", "eager", "eager-nhwc"):
+    for network in chosen(options, [*NETWORKS, "resnet18"]):
+        for name in ("fused", "fused-bf16", "torch", "bare", "eager", "eager-nhwc"):
+            if network == "resnet18" and name in ("fused-bf16", "bare"):
+                continue
             note(f"{network}: {name}")
             contestant = Contestant(name)
             contestant.start(Setting(network, threads=options.threads))
             try:
                 contestant.wait_ready()
                 contestant.run("steps", 5)
+                contestant.run("evaluate", 1)
                 rows.append({"network": network, "contestant": name, "title": contestant.title, "version": contestant.version,
-                             "peak_bytes": int(contestant.run("peak")[0])})
+                             "evaluated": True, "peak_bytes": int(contestant.run("peak")[0])})
             finally:
                 contestant.stop()
     return rows
@@ -164,7 +169,7 @@ def widths(options, note):
         for width in WIDTHS:
             features = (width,) * len(PAGE)
             setting = Setting(network, batch_for(network, features), features=features, threads=options.threads)
-            contestants = [Contestant("fused")] + [Contestant(name, tuned=True) for name in ("eager-nhwc", "compile-nhwc", "bare")]
+            contestants = [Contestant("fused")] + [Contestant(name, tuned=True) for name in ("eager-nhwc", "compile", "compile-nhwc", "bare")]
             found = contest(setting, contestants, options.rounds or 5, round_ms=150,
                             note=lambda text, n=network, w=width: note(f"{n}, width {w}: {text}"))
             rows += [row | {"width": width} for row in found]

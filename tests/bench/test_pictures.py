@@ -20,11 +20,27 @@ def row(setting, name, ms, tuned=False, **more):
     return contest.row_of(contestant, ours, setting) | more
 
 
+def test_a_peers_ratio_to_bf16_is_that_of_the_fastest_of_any_precision():
+    ours = contest.Contestant("fused-bf16")
+    ours.times = [[5.0, 5.0], [5.0, 5.0]]
+
+    def beside(name, ms, tuned=False):
+        contestant = contest.Contestant(name, tuned)
+        contestant.times = [[ms, ms], [ms, 2 * ms]]
+        return row(contest.Setting("conv", 512), name, ms, tuned) | {"to_bf16": contest.ratios(contestant, ours)}
+
+    rows = [beside("fused", 8.0), beside("fused-bf16", 5.0), beside("torch", 6.0), beside("eager", 30.0), beside("compile-bf16", 20.0), beside("compile", 15.0, True)]
+    text = tables.bf16_table(rows)
+    assert "| conv | torch.compile, bf16 autocast | 20.50 | 5.00 | 4.00 | 6.00 |" in text
+    assert "| conv | torch.compile, allocator tuned | 15.38 | 3.75 | 3.00 | 4.50 |" in text
+    assert len(text.splitlines()) == 6 and tables.bf16_table([row(contest.Setting(), "fused", 1.0)]) == ""
+
+
 @pytest.fixture
 def result():
     page = contest.Setting("conv", 512)
     wide = [row(contest.Setting("conv", 512, features=(width,) * 5), name, ms, tuned=name != "fused", width=width)
-            for width in sections.WIDTHS for name, ms in (("fused", 10), ("eager-nhwc", 22), ("compile-nhwc", 21), ("bare", 9.5))]
+            for width in sections.WIDTHS for name, ms in (("fused", 10), ("eager-nhwc", 22), ("compile-nhwc", 21), ("compile", 20.5), ("bare", 9.5))]
     grown = [row(contest.Setting("residual", batch), name, ms * batch, varied="batch")
              for batch in (32, 512) for name, ms in (("fused", 0.2), ("eager-nhwc", 0.4))]
     percent = {"forward": 90.0, "input gradient": 85.0, "weight gradient, channel lanes": 80.0, "weight gradient, image lanes": 70.0, "Winograd forward": None}
