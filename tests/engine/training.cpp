@@ -136,9 +136,9 @@ TEST(FusedRunner, keeps_the_plans_of_all_stretches_of_a_network_and_the_newest_o
   };
   EXPECT_EQ(plans_after(8), 7u);
   EXPECT_EQ(plans_after(8), 7u);
-  for (std::int64_t batch = 9; batch < 13; ++batch) plans_after(batch);
-  EXPECT_EQ(runner.plans(), 35u);
-  EXPECT_EQ(plans_after(13), 35u);
+  for (std::int64_t batch = 9; batch < 15; ++batch) plans_after(batch);
+  EXPECT_EQ(runner.plans(), 49u);
+  EXPECT_EQ(plans_after(15), 49u);
 }
 
 /// Losses of 50 steps of AdamW from equal state on the same batches.

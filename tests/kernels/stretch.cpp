@@ -7,6 +7,7 @@
 #include <fatwood/kernels/table.h>
 
 #include "exact.h"
+#include "forward_only.h"
 #include "support.h"
 
 namespace fatwood::kernels {
@@ -148,6 +149,7 @@ TEST_P(StretchOn, random_compositions_agree_with_the_reference) {
     expect_agreement(static_cast<unsigned>(trial), layers,
                      {batch, input, 1 + trial % 2, isa(), trial % 3 != 0},
                      trial % 5 == 4 ? Mode::eval : Mode::train, 1e-3);
+    expect_the_same_without_keeping(layers, {batch, input, 1 + trial % 2, isa()});
   }
 }
 

@@ -52,11 +52,12 @@ namespace {
 
 /// One layer's kernels in words. They do not depend on the batch size, so a single group will do.
 std::string kernels_of(const TranslatedLayer& layer, const std::vector<std::int64_t>& input,
-                       kernels::Isa isa, kernels::Precision precision) {
+                       kernels::Isa isa, kernels::Precision precision, bool input_gradient) {
   kernels::StretchOptions options;
   options.batch = kernels::lanes_of(isa);
   options.input = image_of(input);
   options.isa = isa;
+  options.input_gradient = input_gradient;
   options.precision = precision;
   return kernels::Stretch({layer.spec}, options).describe(0);
 }
@@ -95,7 +96,8 @@ std::vector<PlanRow> describe_plan(Layer& model, const Tensor& batch, kernels::I
     row.fused = choice.kernels;
     if (!row.fused) continue;
     row.precision = precision_for(translated->spec, precision);
-    row.kernels = kernels_of(*translated, inputs[i], isa, row.precision);
+    // The batch itself needs no gradient; what other layers make does.
+    row.kernels = kernels_of(*translated, inputs[i], isa, row.precision, /*input_gradient=*/i > 0);
     if (row.precision != precision) row.kernels = "f32, having no bf16 kernels: " + row.kernels;
   }
   return rows;

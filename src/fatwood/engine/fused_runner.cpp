@@ -11,8 +11,9 @@
 namespace fatwood {
 namespace {
 
-// Of one stretch: full and short batches of training and of evaluation, and one to spare.
-constexpr int kMostPlans = 5;
+// Of one stretch: full and short batches of training, of evaluation, and of evaluation that is
+// watched now and then; one to spare.
+constexpr int kMostPlans = 7;
 
 bool takes_fused(const Tensor& x) {
   return x.dim() == 4 && x.numel() > 0 && x.scalar_type() == torch::kFloat && x.device().is_cpu() &&
@@ -134,6 +135,7 @@ Tensor FusedRunner::run_known(const std::vector<LayerPtr>& layers,
   const auto requests = requests_of(layers);
   const bool watch = std::any_of(requests.begin(), requests.end(),
                                  [](const auto& request) { return request && request->moments; });
+  key.keeps_values = key.differentiable || watch;
   const Tensor x = input.contiguous();
   std::vector<std::optional<ActivationStatistics>> statistics(layers.size());
   Tensor out;

@@ -16,6 +16,7 @@ kernels::StretchOptions options_of(const StretchKey& key, kernels::Isa isa) {
   options.input_gradient = key.input_gradient;
   options.precision = key.precision;
   options.winograd = key.winograd;
+  options.keeps_values = key.keeps_values;
   return options;
 }
 

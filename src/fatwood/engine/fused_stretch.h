@@ -24,7 +24,8 @@ struct StretchKey {
   kernels::WinogradUse winograd = kernels::WinogradUse::gradients;
   bool input_gradient = false;
   bool differentiable =
-      false;  ///< kept apart, so that an evaluation leaves a pending backward alone
+      false;                  ///< kept apart, so that an evaluation leaves a pending backward alone
+  bool keeps_values = false;  ///< until the next pass: for a backward pass, for statistics
 
   bool operator==(const StretchKey&) const = default;
 };

@@ -16,7 +16,7 @@ std::string followed_by(const Value& value) {
 std::string ways_of(const Plan& plan, const Convolution& c) {
   std::string text = " [";
   if (c.winograd_forward) text += "forward: Winograd; ";
-  if (c.winograd) text += "input gradient: Winograd; ";
+  if (c.winograd && !c.gradient_parts.empty()) text += "input gradient: Winograd; ";
   text += "weight gradient: ";
   if (c.winograd_gradient) return text + "Winograd]";
   if (!c.channel_lanes)

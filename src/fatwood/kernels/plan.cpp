@@ -49,7 +49,8 @@ class Planner {
       value = std::visit([&](auto& spec) { return add(spec, value); }, layers_[layer_]);
       plan_.layer_outputs.push_back(plan_.values.size() - 1);
     }
-    add_gradient_memory();
+    place_values(plan_);
+    if (plan_.options.keeps_values) add_gradient_memory();
     add_thread_memory(plan_);
     return std::move(plan_);
   }
@@ -178,7 +179,8 @@ class Planner {
     if (shape.ks > 1 && in->pixels() == 1) {
       shape.ks = shape.stride = 1;
       convolution->middle = Buffer<float>(static_cast<std::size_t>(shape.weights()));
-      convolution->middle_gradient = Buffer<float>(convolution->middle.size());
+      if (plan_.options.keeps_values)
+        convolution->middle_gradient = Buffer<float>(convolution->middle.size());
     }
     convolution->shape = shape;
     convolution->weight = &weight;
@@ -207,13 +209,13 @@ class Planner {
     auto value = std::make_unique<Value>();
     value->shape = shape;
     value->group_size = plan_.planes(shape.channels) * value->plane(plan_.lanes);
-    value->raw = Buffer<float>(static_cast<std::size_t>(value->group_size * plan_.groups));
+    value->size = static_cast<std::size_t>(value->group_size * plan_.groups);
     value->activation = activation;
     value->norm = norm;
     value->scale = Buffer<float>(padded(shape.channels));
     value->shift = Buffer<float>(padded(shape.channels));
     std::fill_n(value->scale.data(), value->scale.size(), 1.0F);
-    value->coefficients = Buffer<float>(padded(shape.channels) * 4);
+    if (plan_.options.keeps_values) value->coefficients = Buffer<float>(padded(shape.channels) * 4);
     const auto channels = static_cast<std::size_t>(shape.channels);
     value->mean.resize(channels);
     value->rstd.resize(channels);
@@ -234,6 +236,7 @@ class Planner {
                : convolution.winograd_forward ? winograd_weights_size(shape.c_in, shape.c_out)
                                               : packed_weights_size(shape, plan_.block));
     convolution.table = floats(bias_table_size(shape, plan_.block));
+    if (!plan_.options.keeps_values) return;
     if (with_input_gradient) {
       for (int y = 0; y < shape.stride; ++y) {
         for (int x = 0; x < shape.stride; ++x) {
@@ -288,7 +291,7 @@ class Planner {
       const bool wanted =
           is_input ? plan_.options.input_gradient
                    : is_output || value->late || (value->norm && (ways > 1 || value->pooled_by));
-      if (wanted) value->gradient = Buffer<float>(value->raw.size());
+      if (wanted) value->gradient = Buffer<float>(value->size);
     }
   }
 

@@ -24,7 +24,8 @@ struct Pooling;
 struct Value {
   ImageShape shape;
   std::int64_t group_size = 0;
-  Buffer<float> raw;
+  float* raw = nullptr;  ///< in Plan::storage
+  std::size_t size = 0;  ///< floats there
   Activation activation;
   NormSpec* norm = nullptr;
   bool late = false;  ///< the norm comes before the activation
@@ -52,7 +53,7 @@ struct Value {
 
   int pixels() const { return shape.height * shape.width; }
   std::int64_t plane(int lanes) const { return static_cast<std::int64_t>(pixels()) * lanes; }
-  float* group(std::int64_t g) const { return raw.data() + g * group_size; }
+  float* group(std::int64_t g) const { return raw + g * group_size; }
   float* gradient_group(std::int64_t g) const { return gradient.data() + g * group_size; }
 };
 
@@ -144,6 +145,7 @@ struct Plan {
   int block = 1;
   std::int64_t groups = 1;
   std::vector<std::unique_ptr<Value>> values;  ///< values[0] is the input
+  std::vector<Buffer<float>> storage;          ///< of the values
   std::vector<std::unique_ptr<Convolution>> convolutions;
   std::vector<std::unique_ptr<Junction>> junctions;
   std::vector<std::unique_ptr<Pooling>> poolings;
@@ -170,6 +172,9 @@ struct Plan {
 
 /// The kernels of one layer: "conv 3×3/1 8 → 8, leaky relu, norm [weight gradient: …]; sum with …".
 std::string describe(const Plan& plan, std::size_t layer);
+
+/// Gives every value its memory, once every value and operation is there.
+void place_values(Plan& plan);
 
 /// Fills Plan::memory and what goes with it, once every value and operation is there.
 void add_thread_memory(Plan& plan);

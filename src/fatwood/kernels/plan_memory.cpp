@@ -1,10 +1,66 @@
-// What each thread of a plan works with, as large as the largest operation needs it.
+// Where the values of a plan lie, and what each of its threads works with, as large as the largest
+// operation needs it.
 #include <algorithm>
+#include <iterator>
 
 #include <fatwood/kernels/plan.h>
 #include <fatwood/kernels/winograd.h>
 
 namespace fatwood::kernels {
+
+namespace {
+
+/// The last operation that reads each value; that of the output, and of one that nobody reads, is
+/// behind all of them.
+std::vector<std::size_t> last_reads(const Plan& plan) {
+  std::vector<std::size_t> last(plan.values.size(), plan.operations.size());
+  for (std::size_t i = 0; i < plan.values.size(); ++i) {
+    const Value* value = plan.values[i].get();
+    for (std::size_t o = plan.operations.size(); o-- > 0;) {
+      const Operation& operation = plan.operations[o];
+      const bool reads = operation.convolution ? operation.convolution->in == value
+                         : operation.junction  ? operation.junction->main == value ||
+                                                    operation.junction->identity == value
+                                              : operation.pooling->in == value;
+      if (!reads) continue;
+      last[i] = o;
+      break;
+    }
+  }
+  return last;
+}
+
+}  // namespace
+
+void place_values(Plan& plan) {
+  struct Slot {
+    std::size_t size = 0;
+    std::size_t free_from = 0;  ///< the first operation that may write there
+  };
+  std::vector<Slot> slots;
+  std::vector<std::size_t> slot_of;
+  const std::vector<std::size_t> last = last_reads(plan);
+  for (std::size_t i = 0; i < plan.values.size(); ++i) {
+    const std::size_t size = plan.values[i]->size;
+    // Of what is free when operation i - 1 makes the value: what needs to grow least, and of that
+    // the smallest.
+    const auto growth = [&](const Slot& slot) {
+      return std::pair(size - std::min(size, slot.size), slot.size);
+    };
+    auto best = slots.end();
+    for (auto slot = slots.begin(); slot != slots.end(); ++slot) {
+      if (plan.options.keeps_values || i == 0 || slot->free_from > i - 1) continue;
+      if (best == slots.end() || growth(*slot) < growth(*best)) best = slot;
+    }
+    if (best == slots.end()) best = slots.emplace(slots.end());
+    best->size = std::max(best->size, size);
+    best->free_from = last[i] + 1;
+    slot_of.push_back(static_cast<std::size_t>(std::distance(slots.begin(), best)));
+  }
+  for (const Slot& slot : slots) plan.storage.emplace_back(slot.size);
+  for (std::size_t i = 0; i < plan.values.size(); ++i)
+    plan.values[i]->raw = plan.storage[slot_of[i]].data();
+}
 
 void add_thread_memory(Plan& plan) {
   std::int64_t turned = 0;
@@ -28,14 +84,17 @@ void add_thread_memory(Plan& plan) {
   plan.most_channels = channels;
   const auto stats = static_cast<std::int64_t>(channels + channels % 2) * 3 * plan.lanes;
   const auto include = [&](const Convolution& c) {
+    if (c.winograd_forward) {
+      winograd = std::max(winograd, winograd_scratch_size(c.shape.c_in, c.shape.c_out, plan.lanes));
+    }
+    if (!plan.options.keeps_values) return;
     turned = std::max(turned, c.turned_size * c.chunk);
     if (plan.bf16()) split = std::max(split, c.in->group_size * c.chunk);
     sums = std::max(sums, c.sums_size);
     border_sums = std::max(border_sums, c.border_sums_size);
     reduction = std::max(reduction, static_cast<std::int64_t>(c.tap_sums.size()));
     if (c.winograd) {
-      winograd = std::max({winograd, winograd_scratch_size(c.shape.c_in, c.shape.c_out, plan.lanes),
-                           winograd_scratch_size(c.shape.c_out, c.shape.c_in, plan.lanes)});
+      winograd = std::max(winograd, winograd_scratch_size(c.shape.c_out, c.shape.c_in, plan.lanes));
     }
     if (c.winograd_gradient) {
       const WinogradGradient job = winograd_gradient_job(c.shape, plan.lanes);
@@ -48,11 +107,12 @@ void add_thread_memory(Plan& plan) {
     const std::int64_t size =
         plan.planes(junction->identity->shape.channels) * junction->out->plane(plan.lanes);
     pooled = std::max(pooled, size);
-    spread = std::max(spread, size);
+    if (plan.options.keeps_values) spread = std::max(spread, size);
     if (junction->projected) include(junction->projection);
   }
   for (const auto& value : plan.values) {
-    if (value->readers.size() > 1) spread = std::max(spread, value->group_size);
+    if (plan.options.keeps_values && value->readers.size() > 1)
+      spread = std::max(spread, value->group_size);
   }
   const auto floats = [](std::int64_t n) { return Buffer<float>(static_cast<std::size_t>(n)); };
   for (int t = 0; t < std::max(1, plan.options.threads); ++t) {
@@ -87,9 +147,10 @@ std::int64_t Plan::bytes() const {
               c.middle.size() + c.middle_gradient.size();
     for (const GradientPart& part : c.gradient_parts) floats += part.weights.size();
   };
+  for (const Buffer<float>& buffer : storage) floats += buffer.size();
   for (const auto& value : values) {
-    floats += value->raw.size() + value->gradient.size() + value->scale.size() +
-              value->shift.size() + value->coefficients.size();
+    floats += value->gradient.size() + value->scale.size() + value->shift.size() +
+              value->coefficients.size();
   }
   for (const auto& convolution : convolutions) include(*convolution);
   for (const auto& junction : junctions) include(junction->projection);

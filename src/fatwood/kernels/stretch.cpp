@@ -50,6 +50,8 @@ void Stretch::backward(const float* grad_out, float* grad_x, const ParallelFor& 
     throw Error(ErrorKind::model, "backward",
                 "found no forward pass since the last backward pass, wanted one");
   }
+  if (!impl_->plan.options.keeps_values)
+    throw Error(ErrorKind::internal, "backward", "the stretch was planned without it");
   if (grad_x && !impl_->plan.options.input_gradient) {
     throw Error(ErrorKind::internal, "backward",
                 "the input's gradient is wanted, but the stretch was planned without it");
@@ -79,8 +81,9 @@ void Stretch::histogram(std::size_t layer, float top, std::span<std::int64_t> co
   check_histogram_bins(counts.size());
   Plan& plan = impl_->plan;
   const Value& value = *plan.values[plan.layer_outputs.at(layer)];
-  if (!impl_->ran_forward) {
-    throw Error(ErrorKind::internal, "histogram", "wanted a forward pass without its backward");
+  if (!impl_->ran_forward || !plan.options.keeps_values) {
+    throw Error(ErrorKind::internal, "histogram",
+                "wanted a forward pass without its backward, planned to keep its values");
   }
   const std::size_t threads = plan.memory.size();
   std::vector<std::vector<std::int64_t>> parts(threads, std::vector<std::int64_t>(counts.size()));

@@ -135,6 +135,9 @@ struct StretchOptions {
   /// For benchmarks that look inside a step: instead of the instruction set's own. Must outlive the
   /// stretch.
   const LayerKernels* kernels = nullptr;
+  /// false: for forward passes alone. Values share memory as soon as all have read them, and
+  /// neither backward() nor histogram() may be called.
+  bool keeps_values = true;
 };
 
 /// Whether the layer has kernels in bf16: those of ResNet's order, the norm before the activation,
