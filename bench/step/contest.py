@@ -96,8 +96,7 @@ def contest(setting, contestants, rounds, command="steps", round_ms=250, peak=Fa
     """Rounds in which every contestant runs for about `round_ms` (two steps at least, one where it takes a second), one after another.
     Returns a row for each: median and minimum over all its steps, and, pair by pair, how many times longer
     its median of a round took than the first contestant's in the same round; under "to_bf16" the same of fatwood in bf16, where it
-    takes part. With `peak`, the first row has
-    the highest multiply–add rate seen between the turns, on as many threads."""
+    takes part. With `peak`, the first row has the highest multiply–add rate seen between the turns, on as many threads."""
     yardstick = [Contestant("peak")] if peak else []
     try:
         counts = []

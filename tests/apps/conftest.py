@@ -1,15 +1,11 @@
 import pathlib
-import signal
 import sys
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 
-# A shell's background job ignores Ctrl-C and hands that on; what the tests start is to hear signals.
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    if signal.getsignal(number) == signal.SIG_IGN:
-        signal.signal(number, signal.SIG_DFL)
+import heard_signals  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")

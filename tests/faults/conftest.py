@@ -1,19 +1,14 @@
 """What the tests of whole runs share: the data, and the run that nothing happened to."""
 
 import pathlib
-import signal
 import sys
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 
+import heard_signals  # noqa: E402, F401
 import tiny_data  # noqa: E402
-
-# A shell's background job ignores Ctrl-C and hands that on; what the tests start is to hear signals.
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    if signal.getsignal(number) == signal.SIG_IGN:
-        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
