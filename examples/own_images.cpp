@@ -7,6 +7,7 @@
 
 #include <fatwood/data/dataset.h>
 #include <fatwood/data/statistics.h>
+#include <fatwood/engine/engine.h>
 #include <fatwood/inspect/predictions.h>
 #include <fatwood/io/safetensors.h>
 #include <fatwood/model/cnn.h>
@@ -54,7 +55,9 @@ ImageDataset coloured_squares(std::int64_t count) {
 
 // Blocks that halve the image until one pixel is left: 16, 8, 4, 2, 1.
 LayerPtr make_network() {
-  return CNN::kaiming({.nfs = {8, 16, 32}, .n_outputs = 3, .c_in = 3});
+  const auto network = CNN::kaiming({.nfs = {8, 16, 32}, .n_outputs = 3, .c_in = 3});
+  use_engine(*network, Engine::fused);  // else LibTorch's operators run it
+  return network;
 }
 
 }  // namespace

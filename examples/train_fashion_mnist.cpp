@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include <fatwood/data/fashion_mnist.h>
+#include <fatwood/engine/engine.h>
 #include <fatwood/model/blocks.h>
 #include <fatwood/model/cnn.h>
 #include <fatwood/recipes/train_1cycle.h>
@@ -20,6 +21,7 @@ int main() {
                         image_batches(test, {.shuffle = false, .normalize = pixels})};
 
   const auto model = DeeperCNN::kaiming({.block = make<ResidualConvBlock>});
+  use_engine(*model, Engine::fused);  // else LibTorch's operators run it
   const Train1CycleResult result =
       train_1cycle(model, {.loaders = loaders, .lr = 1e-2, .n_epochs = 3});
 

@@ -9,10 +9,28 @@
 
 namespace fatwood::cli {
 
+CLI::Option* add_list_option(CLI::App& command, const std::string& name,
+                             std::vector<std::int64_t>& values, const std::string& help) {
+  // An option of a vector would join the lists of every time that it is given.
+  return command
+      .add_option(
+          name,
+          [&values](const CLI::results_t& results) {
+            values.clear();
+            for (const std::string& each : CLI::detail::split(results.back(), ',')) {
+              if (!CLI::detail::lexical_cast(each, values.emplace_back())) return false;
+            }
+            return true;
+          },
+          help)
+      ->take_last()
+      ->type_name("INT,...");
+}
+
 void add_model_options(CLI::App& command, TrainRunOptions& o) {
   command.add_option("--model", o.model, "Network; `fatwood models` lists them")
       ->capture_default_str();
-  command.add_option("--nfs", o.nfs, "Features per block, e.g. 8,16,32,64,128")->delimiter(',');
+  add_list_option(command, "--nfs", o.nfs, "Features per block, e.g. 8,16,32,64,128");
   command.add_option("--initial-checkpoint", o.initial_checkpoint,
                      "Start from these weights (safetensors)");
 }
@@ -69,7 +87,7 @@ CLI::Option* add_isa_option(CLI::App& command) {
         setenv("FATWOOD_ISA", name.c_str(), 1);
       },
       "Instruction set of the kernels: " + names +
-          "; default: $FATWOOD_ISA, else the last of them that runs here");
+          "; default: $FATWOOD_ISA, else a resumed run's own, else the last that runs here");
 }
 
 void add_machine_options(CLI::App& command, TrainRunOptions& o) {

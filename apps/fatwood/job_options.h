@@ -1,6 +1,10 @@
 // Options that several commands have in common: those of a job on FashionMNIST.
 #pragma once
 
+#include <cstdint>
+#include <string>
+#include <vector>
+
 #include <fatwood/recipes/train_run.h>
 
 namespace CLI {
@@ -9,6 +13,11 @@ class Option;
 }  // namespace CLI
 
 namespace fatwood::cli {
+
+/// `--name N,N,…`: whole numbers separated by commas. Given more than once, the last list counts,
+/// as of other options.
+CLI::Option* add_list_option(CLI::App& command, const std::string& name,
+                             std::vector<std::int64_t>& values, const std::string& help);
 
 void add_model_options(CLI::App& command, TrainRunOptions& options);
 

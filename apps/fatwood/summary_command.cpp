@@ -79,7 +79,7 @@ void add_summary(CLI::App& app, Action& action) {
   SummaryOptions& o = *options;
   command->add_option("--model", o.model, "Network; `fatwood models` lists them")
       ->capture_default_str();
-  command->add_option("--nfs", o.nfs, "Features per block, e.g. 8,16,32,64,128")->delimiter(',');
+  add_list_option(*command, "--nfs", o.nfs, "Features per block, e.g. 8,16,32,64,128");
   command->add_option("--input", o.input, "Image shape, CxHxW")->capture_default_str();
   command->add_option("--batch-size", o.batch_size, "Images")->capture_default_str();
   command->add_option("--num-classes", o.num_classes, "Outputs")->capture_default_str();

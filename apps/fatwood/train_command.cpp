@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -9,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include <fatwood/core/error.h>
+#include <fatwood/kernels/isa.h>
 #include <fatwood/recipes/train_resume.h>
 #include <fatwood/recipes/train_run.h>
 #include <fatwood/report/tensorboard.h>
@@ -74,6 +76,16 @@ class Remarks : public RowSink {
   std::vector<std::string> lines_;
 };
 
+// A resumed run keeps the instruction set it began with where it runs here, unless --isa or the
+// user's FATWOOD_ISA names one.
+void keep_isa(const std::filesystem::path& folder) {
+  if (const char* asked = std::getenv("FATWOOD_ISA"); asked && *asked) return;
+  const std::string begun = isa_of_run(folder);
+  for (const kernels::IsaInfo& isa : kernels::isas()) {
+    if (isa.name == begun && kernels::runs_here(isa.isa)) setenv("FATWOOD_ISA", begun.c_str(), 1);
+  }
+}
+
 int run(const TrainRunOptions& given, const Shown& shown, const Asked& asked) {
   SignalWatcher signals;
   const auto console = std::make_shared<Console>(ConsoleOptions{.plot = shown.plot});
@@ -85,7 +97,10 @@ int run(const TrainRunOptions& given, const Shown& shown, const Asked& asked) {
       return 0;
     }
   }
-  if (options.resume) console->catch_up();
+  if (options.resume) {
+    keep_isa(options.output);
+    console->catch_up();
+  }
   TrainRunHooks hooks{
       .stop = signals.token(),
       .sinks = {console, std::make_shared<Remarks>(console, without_effect(options, asked))},

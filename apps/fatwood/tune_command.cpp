@@ -82,14 +82,12 @@ void add_tune(CLI::App& app, Action& action) {
   TuneRunOptions& o = *options;
   command->add_option("--model", o.model, "Network; `fatwood models` lists them")
       ->capture_default_str();
-  command->add_option("--nfs", o.nfs, "Features per block, e.g. 8,16,32,64,128")->delimiter(',');
+  add_list_option(*command, "--nfs", o.nfs, "Features per block, e.g. 8,16,32,64,128");
   command->add_option("--input", *input, "Image shape, CxHxW")->capture_default_str();
   command->add_option("--num-classes", o.num_classes, "Outputs")->capture_default_str();
-  command
-      ->add_option("--batch-size", o.batch_sizes,
-                   "Images per step, one size or several: 512,96,272 are all those of train")
-      ->delimiter(',')
-      ->capture_default_str();
+  add_list_option(*command, "--batch-size", o.batch_sizes,
+                  "Images per step, one size or several: 512,96,272 are all those of train")
+      ->default_str("512");
   command->add_option("--threads", o.threads, "0: as many as LibTorch takes")
       ->capture_default_str();
   command->add_option("--amp", o.amp, "none or bf16, as train's")->capture_default_str();

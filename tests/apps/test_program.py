@@ -33,6 +33,13 @@ def test_summary_compat_ends_with_the_pages_total():
     assert result.stdout.splitlines()[-1] == "| Total | | | 321,438 | |"
 
 
+def test_summary_has_the_pages_shorter_table_and_other_outputs():
+    lines = fatwood("summary", "--model", "cnn", "--shapes", "--num-classes", 7).stdout.splitlines()
+    assert lines[0] == "| Type | Input | Output | N. params |"
+    assert lines[2] == "| Conv | (512, 1, 28, 28) | (8, 14, 14) | 216 |"
+    assert lines[6] == "| Conv | (512, 64, 2, 2) | (7, 1, 1) | 4,046 |"  # 7 · (64 · 9) weights, and a norm's 14
+
+
 def test_summary_plan_says_what_runs_each_layer_and_why():
     lines = fatwood("summary", "--model", "resnet18", "--plan").stdout.splitlines()
     assert lines[0] == "| Layer | Type | Runs on | With, or why |"
@@ -56,9 +63,23 @@ def test_an_instruction_set_is_chosen_by_name(tiny_mnist, tmp_path):
     assert json.loads((run / "args.json").read_text())["machine"]["isa"] == "portable"
     refused(fatwood("train", "--isa", "mmx"), 2, "--isa", '"mmx"', "portable, avx2")
     newest = max((run / "checkpoints").iterdir())
+    same = fatwood("train", "--resume", newest)
+    assert same.returncode == 0 and "NOT EXACT" not in same.stderr, same.stderr
+    by_variable = fatwood("train", "--resume", newest, env={**os.environ, "FATWOOD_ISA": here[1]})
+    assert here[1] == "portable" or "NOT EXACT" in by_variable.stderr
     other = fatwood("train", "--resume", newest, "--isa", here[1])
     assert other.returncode == 0, other.stderr
     assert here[1] == "portable" or f"NOT EXACT: the resumed run will differ from an uninterrupted one: isa {here[1]}, the checkpoint was made with portable" in other.stderr
+
+
+def test_a_run_saves_by_the_clock_and_records_that_it_is_deterministic(tiny_mnist, tmp_path):
+    run = tmp_path / "run"
+    args = ["train", "--model", "cnn", "--epochs", 1, "--batch-size", 16, "--data", tiny_mnist, "--keep", 50, "--no-plot"]
+    assert fatwood(*args, "--output", run, "--checkpoint-minutes", 1e-9, "--deterministic").returncode == 0
+    assert json.loads((run / "args.json").read_text())["options"]["deterministic"] is True
+    assert len(list((run / "checkpoints").glob("step-*"))) >= 2
+    assert fatwood(*args, "--output", tmp_path / "other", "--checkpoint-minutes", 0).returncode == 0
+    assert len(list((tmp_path / "other" / "checkpoints").glob("step-*"))) == 1
 
 
 def test_a_path_that_the_record_cannot_hold_is_refused_before_anything_is_made(tmp_path):
@@ -160,6 +181,10 @@ def test_options_come_from_a_file_and_the_command_line_wins(tiny_mnist, tmp_path
     assert fatwood("train", "--config", config, "--lr", 0.003, "--data", tiny_mnist, "--output", run).returncode == 0
     options = json.loads((run / "args.json").read_text())["options"]
     assert (options["batch-size"], options["lr"]) == (100, 0.003)
+    config.write_text("model = cnn\nepochs = 1\nnfs = 2,2\n")
+    run = tmp_path / "last_list"
+    assert fatwood("train", "--config", config, "--nfs", "3,3,3", "--nfs=2,4,4,8", "--data", tiny_mnist, "--output", run).returncode == 0
+    assert json.loads((run / "args.json").read_text())["options"]["nfs"] == [2, 4, 4, 8]
     config.write_text('data = "/no where"\n')
     refused(fatwood("train", "--config", config), 3, "/no where")
     config.write_text("lr =\ndata = /nowhere\n")

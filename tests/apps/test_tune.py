@@ -131,6 +131,7 @@ def test_a_damaged_table_is_one_error_before_anything_is_written(text, words, ti
     (["--input", "1x64x64", "--model", "cnn"], 4, ["(512, 10, 2, 2)"]),
     (["-o", "/nowhere/t.json"], 5, ["/nowhere"]),
     (["-o", "/tmp"], 2, ["/tmp", "folder"]),
+    (["-o", "none"], 2, ["--output none"]),
 ])
 def test_bad_arguments_of_tune_get_one_clear_error(args, code, words, tmp_path):
     output = [] if "-o" in args else ["-o", tmp_path / "t.json"]

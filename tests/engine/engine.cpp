@@ -225,6 +225,10 @@ TEST(Engine, a_plan_for_a_batch_names_the_kernels_and_follows_the_table) {
   stride_1->train();
   EXPECT_THAT(describe_plan(*stride_1, torch::zeros({512, 1, 28, 28}))[1].kernels,
               testing::HasSubstr("[input gradient: Winograd; weight gradient: Winograd]"));
+  const auto direct =
+      describe_plan(*stride_1, torch::zeros({512, 1, 28, 28}), kernels::default_isa(),
+                    kernels::Precision::f32, nullptr, kernels::WinogradUse::off);
+  EXPECT_THAT(direct[1].kernels, testing::Not(testing::HasSubstr("Winograd")));
   const auto small = describe_plan(*model, torch::zeros({1, 1, 8, 8}));
   EXPECT_FALSE(small[0].fused);
   EXPECT_THAT(small[0].reason, testing::HasSubstr("a batch of 1 fills"));
@@ -255,6 +259,18 @@ TEST(Engine, says_what_it_cannot_differentiate) {
   EXPECT_THROW(torch::autograd::grad({second}, {weight}, {}, /*retain_graph=*/true,
                                      /*create_graph=*/true),
                Error);
+}
+
+TEST(Engine, a_gradient_changed_in_place_leaves_its_neighbours_as_they_were_saved) {
+  const Pair pair(network(make<Conv>));
+  pair.fused->forward(torch::randn({8, 1, 8, 8})).square().sum().backward();
+  const auto parameters = pair.fused->parameters();
+  const Tensor factor = torch::ones_like(parameters[0]).requires_grad_();
+  const Tensor product = (parameters[0].grad() * factor).sum();
+  const Tensor before = parameters[0].grad().clone();
+  parameters[1].mutable_grad().mul_(0.5);
+  product.backward();
+  EXPECT_TRUE(torch::equal(factor.grad(), before));
 }
 
 TEST(Engine, double_precision_and_other_states_fall_back_to_torch) {

@@ -66,6 +66,32 @@ TEST(Translate, a_residual_block_of_other_convolutions_is_none_that_the_kernels_
   EXPECT_THAT(reason_against(block), HasSubstr("not those that its options describe"));
 }
 
+/// A convolution of one's own.
+class ScaledConv : public Conv {
+ public:
+  using Conv::Conv;
+  std::string kind() const override { return "ScaledConv"; }
+  Tensor compute(const Tensor& x) override { return Conv::compute(x) * 2; }
+};
+
+TEST(Translate, a_part_of_a_class_of_the_users_own_is_run_as_it_is) {
+  const auto residual = make<ResidualConvBlock>({.c_in = 2, .c_out = 4, .stride = 1});
+  const auto doubled = make<DoubleConvBlock>({.c_in = 2, .c_out = 4, .stride = 1});
+  for (const auto& [block, part] :
+       {std::pair<LayerPtr, std::shared_ptr<Conv>*>{residual, &residual->conv_b},
+        {doubled, &doubled->conv_a}}) {
+    EXPECT_EQ(reason_against(block), "");
+    *part = make<ScaledConv>((*part)->options());
+    EXPECT_EQ(reason_against(block), "a part of the block is ScaledConv");
+    const auto model = make<Sequential>({block});
+    put_on_kernels(*model);
+    const Tensor x = torch::randn({8, 2, 6, 6});
+    const Tensor found = model->forward(x);
+    const PlainExecution plainly;
+    EXPECT_TRUE(torch::equal(found, model->forward(x)));
+  }
+}
+
 TEST(Translate, a_stride_of_zero_is_refused) {
   const auto block = make<BasicBlock>({.c_in = 4, .c_out = 4});
   EXPECT_EQ(reason_against(block), "");

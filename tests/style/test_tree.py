@@ -103,3 +103,9 @@ def test_shell_scripts_pass_shellcheck():
     result = subprocess.run([os.environ["FATWOOD_SHELLCHECK"], *map(str, scripts)],
                             capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
+
+
+def test_the_readme_quotes_its_example():
+    example = (ROOT / "examples" / "train_fashion_mnist.cpp").read_text()
+    program = example[example.index("#include"):]
+    assert f"```cpp\n{program}```\n" in (ROOT / "README.md").read_text()

@@ -52,13 +52,15 @@ namespace {
 
 /// One layer's kernels in words. They do not depend on the batch size, so a single group will do.
 std::string kernels_of(const TranslatedLayer& layer, const std::vector<std::int64_t>& input,
-                       kernels::Isa isa, kernels::Precision precision, bool input_gradient) {
+                       kernels::Isa isa, kernels::Precision precision, bool input_gradient,
+                       kernels::WinogradUse winograd) {
   kernels::StretchOptions options;
   options.batch = kernels::lanes_of(isa);
   options.input = image_of(input);
   options.isa = isa;
   options.input_gradient = input_gradient;
   options.precision = precision;
+  options.winograd = winograd;
   return kernels::Stretch({layer.spec}, options).describe(0);
 }
 
@@ -76,7 +78,8 @@ std::vector<PlanRow> describe_plan(const torch::nn::Module& model, kernels::Prec
 }
 
 std::vector<PlanRow> describe_plan(Layer& model, const Tensor& batch, kernels::Isa isa,
-                                   kernels::Precision precision, const TuningPtr& tuning) {
+                                   kernels::Precision precision, const TuningPtr& tuning,
+                                   kernels::WinogradUse winograd) {
   const std::vector<NamedLayer> layers = engine_layers(model);
   const auto inputs = inputs_of(model, batch, layers);
   std::vector<PlanRow> rows;
@@ -97,7 +100,8 @@ std::vector<PlanRow> describe_plan(Layer& model, const Tensor& batch, kernels::I
     if (!row.fused) continue;
     row.precision = precision_for(translated->spec, precision);
     // The batch itself needs no gradient; what other layers make does.
-    row.kernels = kernels_of(*translated, inputs[i], isa, row.precision, /*input_gradient=*/i > 0);
+    row.kernels =
+        kernels_of(*translated, inputs[i], isa, row.precision, /*input_gradient=*/i > 0, winograd);
     if (row.precision != precision) row.kernels = "f32, having no bf16 kernels: " + row.kernels;
   }
   return rows;

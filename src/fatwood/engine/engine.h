@@ -35,6 +35,8 @@ kernels::Precision precision_named(std::string_view name, Engine engine);
 /// A backward pass through the kernels throws Error{model} when another forward pass of the same
 /// layers and shapes with gradients has come after its own, when it is the second of its forward
 /// pass, and under create_graph: the values lie in one memory, which the backward pass overwrites.
+/// LibTorch's error about an in-place change comes for every parameter changed between the two
+/// passes, for biases too, which its own operators do not look at.
 ///
 /// Threads may share a model: its kernels serve one at a time, and a pass without gradients gives
 /// what it would give alone. One with gradients ends another thread's, as above. What changes the
@@ -61,11 +63,12 @@ std::vector<PlanRow> describe_plan(const torch::nn::Module& model,
 
 /// The same for batches like this one and the present number of threads, the choice by table or
 /// tuning included. Runs the model once, in evaluation mode, to see what each layer is given; a
-/// layer that does not run has no kernels in its row.
+/// layer that does not run has no kernels in its row. `winograd` is what use_engine was given.
 std::vector<PlanRow> describe_plan(Layer& model, const Tensor& batch,
                                    kernels::Isa isa = kernels::default_isa(),
                                    kernels::Precision precision = kernels::Precision::f32,
-                                   const TuningPtr& tuning = nullptr);
+                                   const TuningPtr& tuning = nullptr,
+                                   kernels::WinogradUse winograd = kernels::WinogradUse::gradients);
 
 /// What `tuning` changes of the built-in choices for batches of these sizes, a line for each layer
 /// and size: "layers.0 at 512: LibTorch". Runs the model once on `sample`, of any size, unless the

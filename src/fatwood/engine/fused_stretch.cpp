@@ -164,7 +164,8 @@ std::vector<Tensor> FusedStretch::backward(const Tensor& grad,
       slot->value = values_of(parameter, parameter_shapes_[i++]);
       Tensor gradient;
       if (parameter.requires_grad()) {
-        gradient = arena.narrow(0, at, parameter.numel()).view(parameter.sizes());
+        // A version counter of its own: changing one gradient in place leaves the others as saved.
+        gradient = arena.narrow(0, at, parameter.numel()).view(parameter.sizes()).variable_data();
       }
       slot->grad = gradient.defined() ? gradient.data_ptr<float>() : nullptr;
       gradients.push_back(gradient);

@@ -47,6 +47,7 @@ class Translator {
 
   /// A convolution inside a block: taps of its own would see nothing.
   bool part(const Conv& inner, const Layer& outer, kernels::ConvSpec& spec) {
+    if (typeid(inner) != typeid(Conv)) return refuse("a part of the block is " + inner.kind());
     if (inner.has_taps()) return refuse("a part of the block is looked at by itself");
     if (inner.is_training() != outer.is_training())
       return refuse("its parts are in different modes");

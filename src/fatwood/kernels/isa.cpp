@@ -9,7 +9,7 @@ namespace {
 #if defined(__x86_64__)
 constexpr IsaInfo kIsas[] = {
     {Isa::portable, "portable", "any x86-64 processor", 4},
-    {Isa::avx2, "avx2", "AVX2 and FMA", 8},
+    {Isa::avx2, "avx2", "AVX2, FMA and BMI2", 8},
     {Isa::avx512, "avx512", "AVX-512 F, BW, DQ and VL", 16},
     {Isa::avx512_bf16, "avx512_bf16", "AVX-512 F, BW, DQ, VL and BF16", 16},
 };
@@ -46,7 +46,8 @@ bool runs_here(Isa isa) {
       return true;
 #if defined(__x86_64__) && !defined(FATWOOD_PORTABLE_KERNELS)
     case Isa::avx2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+             __builtin_cpu_supports("bmi2");
     case Isa::avx512:
 #if defined(FATWOOD_EMULATE_AVX512)
       return runs_here(Isa::avx2);

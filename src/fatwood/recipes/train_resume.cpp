@@ -34,12 +34,17 @@ std::string shown(const json& value) {
   return value.is_null() ? "none" : value.is_string() ? value.get<std::string>() : json_text(value);
 }
 
-json read_options(const fs::path& run) {
+// args.json has "shuffle": true where the command line has --no-shuffle or nothing.
+std::string flag_of(const std::string& name) {
+  return (name == "shuffle" || name == "decay-norms" ? "--no-" : "--") + name;
+}
+
+/// What `part` makes of args.json.
+template <typename Part>
+auto read_args(const fs::path& run, const Part& part) {
   const fs::path path = run / "args.json";
   try {
-    json options = parse_json(read_text_file(path, kMaxArgsBytes)).at("options");
-    train_options_from_json(options);
-    return options;
+    return part(parse_json(read_text_file(path, kMaxArgsBytes)));
   } catch (const json::exception& error) {
     throw Error(ErrorKind::data, "resume", path.string() + ": " + error.what());
   } catch (const Error& error) {
@@ -75,7 +80,10 @@ TrainRunOptions resume_options(const TrainRunOptions& given, const std::set<std:
            " are two runs; leave one out");
   }
 
-  const json recorded = read_options(run);
+  const json recorded = read_args(run, [](const json& args) {
+    train_options_from_json(args.at("options"));
+    return args["options"];
+  });
   json now = to_json(given);
   json merged = recorded;
   for (const std::string& name : named) {
@@ -84,8 +92,9 @@ TrainRunOptions resume_options(const TrainRunOptions& given, const std::set<std:
       merged[name] = value;
       if (value.is_null()) merged.erase(name);
     } else if (now.contains(name) && value != before) {
-      refuse("--" + name + " " + shown(value) + " contradicts the run's " + shown(before) + " (" +
-             (run / "args.json").string() + "); leave it out, or start a new run");
+      refuse(flag_of(name) + (value.is_boolean() ? "" : " " + shown(value)) +
+             " contradicts the run's " + (value.is_boolean() ? name + " " : "") + shown(before) +
+             " (" + (run / "args.json").string() + "); leave it out, or start a new run");
     }
   }
   TrainRunOptions options = train_options_from_json(merged);
@@ -93,6 +102,11 @@ TrainRunOptions resume_options(const TrainRunOptions& given, const std::set<std:
   options.resume = true;
   options.resume_from = std::move(checkpoint);
   return options;
+}
+
+std::string isa_of_run(const fs::path& run) {
+  return read_args(
+      run, [](const json& args) { return args.value("machine", json::object()).value("isa", ""); });
 }
 
 std::string finished_status(const fs::path& run) {

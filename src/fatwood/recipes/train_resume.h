@@ -18,6 +18,10 @@ namespace fatwood {
 TrainRunOptions resume_options(const TrainRunOptions& given, const std::set<std::string>& named,
                                const std::string& what);
 
+/// The instruction set that the run began with, from its args.json; empty where that has none.
+/// Throws Error{data} when args.json cannot be read.
+std::string isa_of_run(const std::filesystem::path& run);
+
 /// The status of a run that has ended by itself and left its weights: "completed" or "cancelled".
 /// Empty when there is something to resume.
 std::string finished_status(const std::filesystem::path& run);

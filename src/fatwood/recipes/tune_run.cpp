@@ -37,6 +37,7 @@ void check_tuning(const TuneRunOptions& options) {
 
 // Measuring takes a while: a file that cannot be written is said before.
 fs::path checked_output(const fs::path& given) {
+  if (given == "none") refuse_tuning("--output none, wanted a file: none means no table elsewhere");
   fs::path output = given.empty() ? tuning_place("").path : given;
   if (output.empty())
     refuse_tuning(

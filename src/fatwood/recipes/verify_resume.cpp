@@ -16,6 +16,7 @@
 #include <fatwood/io/checkpoint_file.h>
 #include <fatwood/io/descriptor.h>
 #include <fatwood/io/file.h>
+#include <fatwood/recipes/train_resume.h>
 #include <fatwood/recipes/verify_resume.h>
 #include <fatwood/train/compare_runs.h>
 
@@ -225,16 +226,9 @@ class Verifier {
     return arguments;
   }
 
-  // A run does not keep its instruction set, which may decide its bits.
+  // With the instruction set by name: a FATWOOD_ISA of the user's would win over the run's own.
   std::vector<std::string> resuming(const std::string& name) const {
-    std::vector<std::string> arguments{"train", "--resume", run(name).string()};
-    const std::vector<std::string>& given = options_.train;
-    for (std::size_t i = 0; i < given.size(); ++i) {
-      if (given[i].starts_with("--isa=")) arguments.push_back(given[i]);
-      if (given[i] == "--isa" && i + 1 < given.size())
-        arguments.insert(arguments.end(), {given[i], given[i + 1]});
-    }
-    return arguments;
+    return {"train", "--resume", run(name).string(), "--isa", isa_of_run(run(name))};
   }
 
   const VerifyResumeOptions& options_;
