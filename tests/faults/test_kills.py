@@ -23,7 +23,7 @@ def killed(reference, data, tmp_path):
     calls than the plan was drawn for: such a run ends untouched, and is made again with an earlier call."""
     def kill(plan):
         kind, calls, number, *_ = plan.split(":")
-        for earlier in range(0, int(number), 25):
+        for earlier in range(0, int(number), 25 if calls == "any" else 1):
             call = int(number) - earlier
             run = training.copy_run(None, tmp_path / "disk")
             ended = training.train(data, run, root=run.parent, plan=f"{kind}:{calls}:{call}:{call}:0",
@@ -117,6 +117,14 @@ def test_kills_at_every_call_of_a_save(killed, reference, capsys):
     commits = [number for number in save if calls[number - 1].op == "sync_folder"]
     outcomes = [kill_and_resume(f"{kind}:any:{number}:{number}:0", killed, reference)
                 for number in save if commits[2] < number <= commits[3] + 2 for kind in ("kill", "tear")]
+    # Rows are written on another thread: under load a number meets another call than the reference run's. What none
+    # met is met by its number among the calls of its kind, of which there are few.
+    for op in ("write", "sync", "rename", "sync_folder"):
+        alike = (record for record in calls if record.op == op)
+        numbers = [number for number, record in enumerate(alike, 1) if training.phase(record) == f"save: {op}"]
+        for number in numbers[len(numbers) // 2:]:
+            if f"save: {op}" not in {phase for phase, _, _ in outcomes}:
+                outcomes.append(kill_and_resume(f"kill:{op}:{number}:{number}:0", killed, reference))
     phases, said = [phase for phase, _, _ in outcomes], check_steps(outcomes)
     assert {"save: write", "save: sync", "save: rename", "save: sync_folder"} <= set(phases)
     assert all(last > 0 for _, last, _ in outcomes), said
