@@ -117,8 +117,8 @@ def test_kills_at_every_call_of_a_save(killed, reference, capsys):
     commits = [number for number in save if calls[number - 1].op == "sync_folder"]
     outcomes = [kill_and_resume(f"{kind}:any:{number}:{number}:0", killed, reference)
                 for number in save if commits[2] < number <= commits[3] + 2 for kind in ("kill", "tear")]
-    # Rows are written on another thread: under load a number meets another call than the reference run's. What none
-    # met is met by its number among the calls of its kind, of which there are few.
+    # Checkpoints are written on another thread than rows: under load a number meets another call than the reference
+    # run's. What none met is met by its number among the calls of its kind, of which there are few.
     for op in ("write", "sync", "rename", "sync_folder"):
         alike = (record for record in calls if record.op == op)
         numbers = [number for number, record in enumerate(alike, 1) if training.phase(record) == f"save: {op}"]
