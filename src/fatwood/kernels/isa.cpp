@@ -50,16 +50,12 @@ bool runs_here(Isa isa) {
              __builtin_cpu_supports("bmi2");
     case Isa::avx512:
 #if defined(FATWOOD_EMULATE_AVX512)
-      return runs_here(Isa::avx2);
+      return runs_here(Isa::avx2);  // avx512_bf16, which would be the same, does not run
 #else
       return runs_here(Isa::avx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
              __builtin_cpu_supports("avx512vl");
-#endif
     case Isa::avx512_bf16:
-#if defined(FATWOOD_EMULATE_AVX512)
-      return false;  // it would be avx512 once more
-#else
       return runs_here(Isa::avx512) && __builtin_cpu_supports("avx512bf16");
 #endif
 #endif
