@@ -15,28 +15,6 @@ from training import FULL
 SEED = 20260102
 
 
-@pytest.fixture
-def killed(reference, data, tmp_path):
-    """killed(plan): a run that a plan killed, and how it ended.
-
-    A snapshot that waits while the disk is slow gives way to a newer one, so that a run may make fewer
-    calls than the plan was drawn for: such a run ends untouched, and is made again with an earlier call."""
-    def kill(plan):
-        kind, calls, number, *_ = plan.split(":")
-        for earlier in range(0, int(number), 25 if calls == "any" else 1):
-            call = int(number) - earlier
-            run = training.copy_run(None, tmp_path / "disk")
-            ended = training.train(data, run, root=run.parent, plan=f"{kind}:{calls}:{call}:{call}:0",
-                                   journal=tmp_path / "journal")
-            if ended.faults:
-                break
-            assert ended.code == 0, f"{plan}: {ended.code} {ended.stderr}"
-        assert ended.code == -signal.SIGKILL, f"{plan}: {ended.code} {ended.stderr}"
-        return run, ended
-
-    return kill
-
-
 def newest(run):
     return max(training.whole_checkpoints(disk.read(run.parent)), default=0)
 

@@ -157,6 +157,54 @@ def test_what_a_power_cut_leaves_is_resumed_exactly(reference, empty, tmp_path, 
         print(f"\n{len(cuts)} cuts: {training.counted(phases)}; resumed from steps {training.counted(map(str, steps))}")
 
 
+def test_a_power_cut_during_a_resume_loses_nothing(reference, killed, empty, tmp_path, capsys):
+    """Killed runs are resumed, and the power is cut behind the calls of the resume. What the killed run had not
+    synced has not reached the disk by then. Some of the cuts are resumed once more."""
+    choice, steps, cuts, calls = random.Random(SEED + 1), [], [], 0
+    for _ in range(10 if FULL else 2):
+        kind, number = choice.choice(["kill", "kill_after", "tear"]), choice.randint(reference.first_save + 1, reference.calls - 1)
+        run, ended = killed(f"{kind}:any:{number}:{number}:0")
+        again = training.resume(run, root=run.parent, journal=tmp_path / "journal")
+        assert again.code == 0 and training.result(run) == reference.result, again.stderr
+        rows, finished = (run / "rows.jsonl").read_bytes(), finished_files(run.parent)
+        records = ended.records + again.records
+        changes = {at: training.phase(record) for at, record in enumerate(records, 1) if at > len(ended.records) and record.op != "said"}
+        phases = choice.sample(sorted(set(changes.values())), 4 if FULL else 2)
+        drawn = [choice.choice([at for at in changes if changes[at] == phase]) for phase in phases]
+        tree = disk.Disk(empty)
+        tree.root = str(run.parent.resolve())
+        for at, record in enumerate(records, 1):
+            tree.apply(record)
+            # Only what changes durability can lose what was there before.
+            if at not in drawn and (at not in changes or (record.op == "write" and at % 7)):
+                continue
+            calls += 1
+            saved = training.committed(records[:at])
+            for variant in VARIANTS:
+                lost = loss(tree.after_cut(variant), saved, rows, finished if at == len(records) else None)
+                assert not lost, f"{kind} {number}, cut behind call {at} of {len(records)}, {variant}: {lost}"
+            if at in drawn:
+                cuts.append(training.phase(record))
+                steps += resumed_cut(tree.after_cut(VARIANTS[len(cuts) % len(VARIANTS)]), tmp_path / "cut", reference)
+    with capsys.disabled():
+        print(f"\n{calls} calls of resumes, {len(cuts)} cuts: {training.counted(cuts)}; resumed from steps {training.counted(map(str, steps))}")
+    assert len(steps) > len(cuts) // 2
+
+
+def resumed_cut(tree, root, reference):
+    """Resumes what a cut left, to the reference's end; the step at which that began, unless the run had ended."""
+    run = training.copy_run(None, root)
+    disk.restore(tree, root)
+    newest = max(training.whole_checkpoints(disk.read(root)))
+    ended = training.resume(run)
+    assert ended.code == 0, ended.stderr
+    assert training.result(run) == reference.result
+    if "nothing to resume" in ended.stderr:
+        return []
+    assert training.restarts(run)[-1]["step"] == newest
+    return [str(newest)]
+
+
 def test_nothing_is_promised_on_a_sync_that_failed(reference, data, empty, tmp_path, capsys):
     """Each sync of a run fails once, which takes from the disk what it should have written (disk.py). The run stops,
     or goes on; what it commits later must be there after any cut."""
