@@ -24,6 +24,20 @@ ROWS = [
 ]
 
 
+# In the order of fuzz_run.cpp.
+RUN_FILES = [
+    json.dumps({"format": 1, "fatwood": "0.1.0", "libtorch": "2.13.0", "machine": {"cpu": "c", "threads": 2},
+                "options": {"model": "cnn", "nfs": [2, 4]}, "data": {"name": "d", "classes": ["a", "b"]},
+                "timing": {"started": "2026-01-01T00:00:00Z"}}),
+    json.dumps({"layers": [{"name": "layers.0", "kind": "Conv", "input": [4, 1, 8, 8], "output": [4, 2, 4, 4], "params": 20,
+                            "macs": 288, "activation_bytes": 512}], "params_total": 20, "macs_total": 288}),
+    json.dumps({"classes": ["a", "b"], "confusion": [[3, 1], [0, 4]],
+                "worst": [{"index": 7, "label": 0, "predicted": 1, "probability": 0.9, "loss": None, "shape": [1, 2, 2],
+                           "pixels": "AAECAw=="}], "best": []}),
+    json.dumps({"lr": [1e-4, 1e-3, 1e-2], "loss": [2.3, 2.1, None], "suggestions": {"steepest": 1e-3, "valley": 2e-4}}),
+    "".join(json.dumps(row) + "\n" for row in ROWS),
+]
+
 CONFIGS = [
     "lr = 0.01\nepochs = 5\n", "# a comment\nmodel = \"residual_cnn\"\nnfs = [8, 16, 32]\n", "no-plot = true\ntensorboard = false\n",
     "[train]\nlr = 1\n", "lr=\n", "output = 'a b'\r\n; another comment\n", "a.b.c = 1\n[[x]]\ny = \"\"\"z\nz\"\"\"\n", "lr = 'unfinished\n",
@@ -50,6 +64,8 @@ def seeds():
         yield "fuzz_safetensors_header", b"\x08\0" + whole[8:]
     for row in ROWS:
         yield "fuzz_rows", json.dumps(row).encode()
+    for index, file in enumerate(RUN_FILES):
+        yield "fuzz_run", bytes([index]) + file.encode()
 
 
 for index, (target, data) in enumerate(seeds()):

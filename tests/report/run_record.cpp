@@ -141,6 +141,31 @@ TEST_F(RunRecordTest, damaged_artefacts_are_remarks_and_leave_the_rest) {
   EXPECT_EQ(record.remarks.size(), 3u);
 }
 
+TEST_F(RunRecordTest, counts_that_cannot_be_are_remarks) {
+  test::write_sample_run(folder);
+  for (const char* count :
+       {"9223372036854775807", "-1", "1.5", "1e+300", "true", "18446744073709551615"}) {
+    put_text(folder / "summary.json",
+             R"({"layers": [{"params": )" + std::string(count) + R"(}, {"params": 1}]})");
+    put_text(folder / "predictions.json",
+             R"({"worst": [{"label": )" + std::string(count) + R"(, "predicted": 1}]})");
+    const RunRecord record = read_run(folder);
+    EXPECT_FALSE(record.summary) << count;
+    EXPECT_FALSE(record.predictions) << count;
+    EXPECT_THAT(record.remarks, Contains(HasSubstr("summary.json was passed over")));
+    EXPECT_THAT(record.remarks, Contains(HasSubstr(count)));
+  }
+}
+
+TEST_F(RunRecordTest, totals_that_cannot_be_are_remarks) {
+  test::write_sample_run(folder);
+  const std::string layer = R"({"macs": 1125899906842624})";
+  put_text(folder / "summary.json", R"({"layers": [)" + layer + "," + layer + "]}");
+  const RunRecord record = read_run(folder);
+  EXPECT_FALSE(record.summary);
+  EXPECT_THAT(record.remarks, Contains(HasSubstr("wanted a count from 0 to 2^50")));
+}
+
 TEST_F(RunRecordTest, steps_run_again_after_a_rewind_replace_the_first_ones) {
   test::write_sample_run(folder,
                          {.epochs = 1, .batches = 10, .end_record = false, .artefacts = false});

@@ -210,7 +210,7 @@ Spec near_zero_plot(const RunRecord& run) {
   spec["transform"] = unpacked();
   spec["width"] = 640;
   spec["height"] = 240;
-  spec["params"] = {legend_pick("pick", "layer")};
+  spec["params"] = Spec::array({legend_pick("pick", "layer")});
   spec["mark"] = {{"type", "line"}};
   spec["encoding"] = {{"x", steps_axis()},
                       {"y",

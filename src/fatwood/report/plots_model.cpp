@@ -105,7 +105,7 @@ Spec confusion_plot(const PredictionsRecord& predictions) {
                 {{{"field", "t"}, {"title", "true"}},
                  {{"field", "p"}, {"title", "predicted"}},
                  {{"field", "n"}, {"title", "samples"}}}}}}};
-  spec["layer"] = {cells};
+  spec["layer"] = Spec::array({cells});
   if (names.size() <= kMaxNumberedClasses) {
     std::int64_t most = 1;
     for (const auto& row : predictions.confusion)

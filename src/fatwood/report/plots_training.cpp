@@ -128,7 +128,7 @@ Spec loss_plot(std::span<const RunRecord> runs) {
   layers.push_back(line(kEvaluation,
                         {{"strokeDash", {6, 3}}, {"point", {{"filled", true}, {"size", 60}}}},
                         picked_opacity("pick", 1, 0.1)));
-  layers[0]["params"] = {legend_pick("pick", by)};
+  layers[0]["params"] = Spec::array({legend_pick("pick", by)});
   layers.push_back(hover_layer(Spec::object(), is(kSmoothed),
                                {{{"field", "run"}, {"title", "run"}},
                                 {{"field", "x"}, {"title", "step"}},
@@ -177,7 +177,7 @@ Spec metric_plot(std::span<const RunRecord> runs) {
   spec["transform"] = unpacked();
   spec["width"] = 640;
   spec["height"] = 300;
-  spec["params"] = {legend_pick("pick", several ? "run" : "kind")};
+  spec["params"] = Spec::array({legend_pick("pick", several ? "run" : "kind")});
   spec["mark"] = {{"type", "line"}, {"point", {{"filled", true}, {"size", 60}}}};
   spec["encoding"] = {
       {"x",

@@ -18,7 +18,7 @@ using Json = nlohmann::ordered_json;
 // Less than a run may write: all of its rows are held at once, beside the text that they come from.
 constexpr std::uint64_t kMaxRowsBytes = std::uint64_t{512} << 20;
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{64} << 20;
-constexpr std::int64_t kMaxCount = std::int64_t{1} << 50;  // steps, epochs: exact as a double
+constexpr std::int64_t kMaxCount = std::int64_t{1} << 50;  // of anything: exact as a double
 constexpr std::size_t kMaxLineRemarks = 5;
 constexpr std::size_t kMaxClasses = 1000;
 constexpr std::int64_t kMaxImageSide = 4096;
@@ -44,6 +44,28 @@ std::vector<std::string> string_list(const Json& array) {
   std::vector<std::string> texts;
   for (const Json& value : array) texts.push_back(as_text(value));
   return texts;
+}
+
+std::int64_t check_count(std::int64_t count) {
+  if (count < 0 || count > kMaxCount)
+    throw Error(ErrorKind::data, "read_run",
+                "found " + std::to_string(count) + ", wanted a count from 0 to 2^50");
+  return count;
+}
+
+std::int64_t count_of(const Json& value) {
+  return check_count(integer_of<std::int64_t>(value, "read_run"));
+}
+
+std::int64_t count_at(const Json& object, const char* key, std::int64_t otherwise = 0) {
+  const auto value = object.find(key);
+  return value == object.end() ? otherwise : count_of(*value);
+}
+
+std::vector<std::int64_t> counts_at(const Json& object, const char* key) {
+  std::vector<std::int64_t> counts;
+  for (const Json& value : object.value(key, Json::array())) counts.push_back(count_of(value));
+  return counts;
 }
 
 // A folder of another version cannot be guessed at. `text` is the file's first object.
@@ -83,20 +105,22 @@ void read_args(const Json& json, RunRecord& record) {
 
 SummaryRecord summary_of(const Json& json) {
   SummaryRecord summary;
+  std::int64_t activation_bytes = 0;  // of all layers, as reports add them
   for (const Json& layer : json.at("layers")) {
-    summary.layers.push_back(
-        {.name = layer.value("name", ""),
-         .kind = layer.value("kind", ""),
-         .input = layer.value("input", std::vector<std::int64_t>{}),
-         .output = layer.value("output", std::vector<std::int64_t>{}),
-         .params = layer.value("params", std::int64_t{0}),
-         .macs = layer.value("macs", std::int64_t{0}),
-         .activation_bytes = layer.value("activation_bytes", std::int64_t{0})});
-    summary.params_total += summary.layers.back().params;
-    summary.macs_total += summary.layers.back().macs;
+    summary.layers.push_back({.name = layer.value("name", ""),
+                              .kind = layer.value("kind", ""),
+                              .input = counts_at(layer, "input"),
+                              .output = counts_at(layer, "output"),
+                              .params = count_at(layer, "params"),
+                              .macs = count_at(layer, "macs"),
+                              .activation_bytes = count_at(layer, "activation_bytes")});
+    const LayerRecord& last = summary.layers.back();
+    summary.params_total = check_count(summary.params_total + last.params);
+    summary.macs_total = check_count(summary.macs_total + last.macs);
+    activation_bytes = check_count(activation_bytes + last.activation_bytes);
   }
-  summary.params_total = json.value("params_total", summary.params_total);
-  summary.macs_total = json.value("macs_total", summary.macs_total);
+  summary.params_total = count_at(json, "params_total", summary.params_total);
+  summary.macs_total = count_at(json, "macs_total", summary.macs_total);
   return summary;
 }
 
@@ -108,13 +132,13 @@ double real(const Json& json, const char* key) {
 }
 
 PredictedSample sample_of(const Json& json) {
-  PredictedSample sample{.index = json.value("index", std::int64_t{0}),
-                         .label = json.at("label").get<std::int64_t>(),
-                         .predicted = json.at("predicted").get<std::int64_t>(),
+  PredictedSample sample{.index = count_at(json, "index"),
+                         .label = count_of(json.at("label")),
+                         .predicted = count_of(json.at("predicted")),
                          .probability = real(json, "probability"),
                          .loss = real(json, "loss"),
                          .pixels = {}};
-  const auto shape = json.value("shape", std::vector<std::int64_t>{});
+  const auto shape = counts_at(json, "shape");
   const auto pixels = from_base64(json.value("pixels", ""));
   const bool sides_fit =
       shape.size() == 3 && (shape[0] == 1 || shape[0] == 3) &&
@@ -132,16 +156,18 @@ PredictedSample sample_of(const Json& json) {
 PredictionsRecord predictions_of(const Json& json) {
   PredictionsRecord predictions;
   predictions.classes = string_list(json.value("classes", Json::array()));
-  predictions.confusion = json.value("confusion", std::vector<std::vector<std::int64_t>>{});
-  const std::size_t classes = predictions.confusion.size();
+  const Json confusion = json.value("confusion", Json::array());
+  const std::size_t classes = confusion.size();
   if (classes > kMaxClasses) {
     throw Error(
         ErrorKind::data, "read_run",
         std::to_string(classes) + " classes, wanted at most " + std::to_string(kMaxClasses));
   }
-  for (const auto& row : predictions.confusion) {
-    if (row.size() != classes)
+  for (const Json& row : confusion) {
+    if (!row.is_array() || row.size() != classes)
       throw Error(ErrorKind::data, "read_run", "the confusion matrix is not square");
+    std::vector<std::int64_t>& counts = predictions.confusion.emplace_back();
+    for (const Json& count : row) counts.push_back(count_of(count));
   }
   for (const Json& sample : json.value("worst", Json::array()))
     predictions.worst.push_back(sample_of(sample));
