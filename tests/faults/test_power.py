@@ -169,7 +169,9 @@ def test_a_power_cut_during_a_resume_loses_nothing(reference, killed, empty, tmp
         rows, finished = (run / "rows.jsonl").read_bytes(), finished_files(run.parent)
         records = ended.records + again.records
         changes = {at: training.phase(record) for at, record in enumerate(records, 1) if at > len(ended.records) and record.op != "said"}
-        phases = choice.sample(sorted(set(changes.values())), 4 if FULL else 2)
+        # A resume from the last checkpoint does little.
+        phases = sorted(set(changes.values()))
+        phases = choice.sample(phases, min(len(phases), 4 if FULL else 2))
         drawn = [choice.choice([at for at in changes if changes[at] == phase]) for phase in phases]
         tree = disk.Disk(empty)
         tree.root = str(run.parent.resolve())
