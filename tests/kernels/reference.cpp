@@ -1,5 +1,6 @@
 // The references by finite differences: for a random direction d and random output weights g,
 // (g·f(x + h·d) - g·f(x - h·d)) / 2h against the gradient times d.
+#include <cmath>
 #include <functional>
 #include <random>
 
@@ -128,6 +129,11 @@ TEST(Reference, max_pool_by_hand) {
   EXPECT_EQ(max_pool_gradient(g, x).values, (Vector{0, 0, 10, 0, 1, 0, 100, 1000, 0}));
   x.values = Vector(9, 2.0);  // equal values: the first
   EXPECT_EQ(max_pool_gradient(g, x).values, (Vector{1, 10, 0, 100, 1000, 0, 0, 0, 0}));
+  x.values[2] = NAN;  // in one window
+  const Vector with_nan = max_pool(x).values;
+  EXPECT_TRUE(std::isnan(with_nan[1]));
+  EXPECT_EQ((Vector{with_nan[0], with_nan[2], with_nan[3]}), (Vector{2, 2, 2}));
+  EXPECT_EQ(max_pool_gradient(g, x).values, (Vector{1, 0, 10, 100, 1000, 0, 0, 0, 0}));
 }
 
 TEST(Reference, cross_entropy_gradient) {

@@ -1,8 +1,11 @@
 // Stretches against the double-precision references: single convolutions over the whole range of
 // shapes, random compositions, and what a stretch refuses.
+#include <cmath>
+
 #include <gmock/gmock.h>
 
 #include <fatwood/core/error.h>
+#include <fatwood/kernels/buffer.h>
 #include <fatwood/kernels/stretch.h>
 #include <fatwood/kernels/table.h>
 
@@ -104,6 +107,39 @@ TEST_P(StretchOn, stems_and_heads_agree_with_the_reference) {
           13, {network.conv(3, 17, 3, 1, {0.1F, 0.4F}, norm, !norm), network.head(17, 5)},
           {33, {3, height, width}, 1, isa(), true}, norm ? Mode::train : Mode::eval, 2e-4);
     }
+  }
+}
+
+TEST_P(StretchOn, max_pooling_keeps_a_nan_wherever_it_is_in_a_window) {
+  const int height = 5;
+  const int width = 4;
+  const int lanes = lanes_of(isa());
+  const float one = 1;
+  const float zero = 0;
+  for (int at = 0; at < height * width; ++at) {
+    ref::Tensor x(1, 1, height, width);
+    Buffer<float> in(static_cast<std::size_t>(height * width * lanes));
+    for (int pixel = 0; pixel < height * width; ++pixel) {
+      const float value = pixel == at ? NAN : static_cast<float>(1 + 7 * pixel % 11);
+      x.values[static_cast<std::size_t>(pixel)] = value;
+      in[static_cast<std::size_t>(pixel * lanes + lanes - 1)] = value;
+    }
+    Buffer<float> scratch(in.size());
+    Buffer<float> out(in.size());
+    table_for(isa()).layers.max_pool({1, height, width, in.data(), &one, &zero, 0, scratch.data()},
+                                     out.data(), nullptr);
+    const ref::Tensor wanted = ref::max_pool(x);
+    int kept = 0;
+    for (std::size_t i = 0; i < wanted.values.size(); ++i) {
+      const float found = out[(i + 1) * static_cast<std::size_t>(lanes) - 1];
+      if (std::isnan(wanted.values[i])) {
+        EXPECT_TRUE(std::isnan(found)) << "NaN at " << at << ", window " << i;
+        ++kept;
+      } else {
+        EXPECT_EQ(found, wanted.values[i]) << "NaN at " << at << ", window " << i;
+      }
+    }
+    EXPECT_GE(kept, 1) << at;
   }
 }
 

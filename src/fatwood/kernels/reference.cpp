@@ -214,13 +214,13 @@ Tensor average_pool_gradient(const Tensor& grad, const Tensor& x) {
 
 namespace {
 
-/// Where the first largest value of the window of output (y, i) lies in x.values.
+/// Where the first largest value of the window of output (y, i) lies in x.values, or its last NaN.
 std::size_t largest_of_window(const Tensor& x, int n, int c, int y, int i) {
   std::size_t largest = x.index(n, c, std::max(0, 2 * y - 1), std::max(0, 2 * i - 1));
   for (int row = std::max(0, 2 * y - 1); row < std::min(x.h, 2 * y + 2); ++row) {
     for (int column = std::max(0, 2 * i - 1); column < std::min(x.w, 2 * i + 2); ++column) {
       const std::size_t at = x.index(n, c, row, column);
-      if (x.values[at] > x.values[largest]) largest = at;
+      if (x.values[at] > x.values[largest] || std::isnan(x.values[at])) largest = at;
     }
   }
   return largest;

@@ -73,7 +73,8 @@ Tensor average_pool_gradient(const Tensor& grad, const Tensor& x);
 
 /// 3×3 windows of stride 2 and padding 1, which no window takes from: → (N, C, ⌈H/2⌉, ⌈W/2⌉).
 Tensor max_pool(const Tensor& x);
-/// Shaped like x: a window's gradient goes to its first largest value in row order.
+/// Shaped like x: a window's gradient goes to its first largest value in row order, or its last
+/// NaN.
 Tensor max_pool_gradient(const Tensor& grad, const Tensor& x);
 
 /// (N, C, H, W) → (N, C, 1, 1)

@@ -38,12 +38,13 @@ FATWOOD_INLINE Window window_of(int oy, int ox, int height, int width) {
           left + 3 > width ? width : left + 3};
 }
 
+/// NaN where one is in the window, as in PyTorch.
 FATWOOD_INLINE Vec largest(const float* plane, int width, const Window& window) {
   Vec most = load(plane + (window.top * width + window.left) * kLanes);
   for (int y = window.top; y < window.bottom; ++y) {
     for (int x = window.left; x < window.right; ++x) {
       const Vec v = load(plane + (y * width + x) * kLanes);
-      most = v > most ? v : most;
+      most = ((v > most) | (v != v)) ? v : most;
     }
   }
   return most;
@@ -75,7 +76,8 @@ void max_pool(const MaxPool& job, float* out, float* stats) {
   }
 }
 
-/// Each window's gradient goes to its first largest value in row order, as in PyTorch.
+/// Each window's gradient goes to its first largest value in row order, as in PyTorch; that of a
+/// window with a NaN goes nowhere, and is NaN in any case.
 void max_pool_backward(const MaxPool& job, const float* grad, float* out) {
   const std::int64_t plane = static_cast<std::int64_t>(job.height) * job.width * kLanes;
   for (int c = 0; c < job.channels; ++c, out += plane) {
