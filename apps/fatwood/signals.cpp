@@ -21,13 +21,13 @@ sigset_t watched() {
 
 }  // namespace
 
-SignalThread::SignalThread(Handler handler) : set_(watched()) {
+SignalThread::SignalThread(Handler handler) : set_(watched()), handler_(std::move(handler)) {
   std::signal(SIGPIPE, SIG_IGN);
   pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-  thread_ = std::jthread([set = set_, handler = std::move(handler)](const std::stop_token& ended) {
+  thread_ = std::jthread([this](const std::stop_token& ended) {
     while (!ended.stop_requested()) {
       const timespec patience{0, 200'000'000};
-      if (const int signal = sigtimedwait(&set, nullptr, &patience); signal > 0) handler(signal);
+      if (const int signal = sigtimedwait(&set_, nullptr, &patience); signal > 0) handler_(signal);
     }
   });
 }
@@ -35,6 +35,9 @@ SignalThread::SignalThread(Handler handler) : set_(watched()) {
 SignalThread::~SignalThread() {
   thread_.request_stop();
   thread_.join();
+  // Unblocked, what came meanwhile would end a program that has done its work.
+  const timespec none{};
+  for (int signal; (signal = sigtimedwait(&set_, nullptr, &none)) > 0;) handler_(signal);
   pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
 }
 

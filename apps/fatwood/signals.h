@@ -25,7 +25,8 @@ class SignalThread {
 
  private:
   sigset_t set_;
-  std::jthread thread_;
+  Handler handler_;
+  std::jthread thread_;  // last: it uses the others
 };
 
 /// The first signal as a stop request.
