@@ -61,6 +61,11 @@ def main():
     for name in wanted:
         if name not in sections.SECTIONS:
             parser.error(f"--sections: found {name}, wanted some of {', '.join(sections.SECTIONS)}")
+    for name in options.networks.split(",") if options.networks and not options.redraw else ():
+        if name not in (*sections.NETWORKS, "resnet18"):
+            parser.error(f"--networks: found {name}, wanted some of {', '.join(sections.NETWORKS)}, resnet18")
+        if name == "resnet18" and (found := {"inside", "widths"} & set(wanted)):
+            parser.error(f"--networks: found resnet18, which the sections {', '.join(sorted(found))} do not have")
     out = options.out or (None if options.quick else ROOT / "bench/results/step")
     result = {}
     if out and out.with_suffix(".json").exists():  # sections that are not asked for stay

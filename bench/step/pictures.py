@@ -126,37 +126,44 @@ def bar(svg, x, y, width, height, top, row):
 
 
 def growth(rows, machine):
-    """A panel for each size that grows; both axes logarithmic."""
+    """A panel for each size that grows; both axes logarithmic. The figures are the fastest peer's times over fatwood's."""
     value = {"image size, 1 channel": lambda s: s["size"], "image size, 3 channels": lambda s: s["size"], "batch": lambda s: s["batch"],
              "blocks": lambda s: len(s["features"]) + 1}
     axis = {"image size, 1 channel": "pixels a side, batch 32", "image size, 3 channels": "pixels a side, batch 32", "batch": "images a step",
             "blocks": "blocks, batch 512"}
     found = {}
     for row in rows:
-        found.setdefault(row["varied"], {}).setdefault(row["title"], []).append((value[row["varied"]](row["setting"]), row["median_ms"]))
-    titles = list(next(iter(found.values())))
-    svg = Svg(760, 86 + 250 * ((len(found) + 1) // 2), "The residual network as sizes grow: milliseconds a training step, both axes logarithmic",
-              "; ".join(f"{what}: " + ", ".join(f"{title} " + " ".join(f"{short(y)} ms at {x}" for x, y in points) for title, points in curves.items())
+        own = found.setdefault(row["varied"], {}).setdefault(family_of(row), [])
+        own.append((value[row["varied"]](row["setting"]), row["median_ms"], row["ratio"]))
+    families = list(next(iter(found.values())))
+    svg = Svg(760, 106 + 250 * ((len(found) + 1) // 2), "The residual network as sizes grow: milliseconds a training step, both axes logarithmic",
+              "; ".join(f"{what}: " + ", ".join(f"{family} " + " ".join(f"{short(ms)} ms at {x}" for x, ms, _ in points) for family, points in curves.items())
                         for what, curves in found.items()))
-    svg.legend(16, 50, [(f"f{i}", title) for i, title in enumerate(titles)])
+    svg.text(16, 46, "peers channels-last, with their allocator tuned; the figures are the fastest peer's times over fatwood's", "soft")
+    svg.legend(16, 70, [(f"f{list(FAMILIES).index(family)}", family) for family in families])
     for k, (what, curves) in enumerate(found.items()):
-        all_y = [y for points in curves.values() for _, y in points]
-        xs = [x for x, _ in curves[titles[0]]]
-        panel = Panel(svg, 60 + 360 * (k % 2), 94 + 250 * (k // 2), 318, 176, xs, (min(all_y), 1.3 * max(all_y)), what, axis[what])
-        for i, title in enumerate(titles):
-            panel.curve(curves[title], i)
-        for (x, ours), (_, theirs) in zip(curves[titles[0]], curves[titles[1]]):
-            svg.text(panel.x(x) + (5 if x == xs[0] else 0), panel.y(theirs) - 8, f"{theirs / ours:.1f} ×", "soft", "end" if x == xs[-1] else "middle")
+        every = [ms for points in curves.values() for _, ms, _ in points]
+        xs = [x for x, _, _ in curves["fatwood"]]
+        panel = Panel(svg, 60 + 360 * (k % 2), 114 + 250 * (k // 2), 318, 176, xs, (min(every), 1.3 * max(every)), what, axis[what])
+        for family, points in reversed(curves.items()):
+            panel.curve([(x, ms) for x, ms, _ in points], list(FAMILIES).index(family))
+        for at in zip(*curves.values()):
+            (x, _, _), *peers = at
+            svg.text(panel.x(x) + (5 if x == xs[0] else 0), panel.y(max(ms for _, ms, _ in peers)) - 8, f"{min(ratio for _, _, ratio in peers):.1f} ×",
+                     "soft", "end" if x == xs[-1] else "middle")
     svg.text(svg.width - 16, svg.height - 8, machine_words(machine), "soft", "end")
     return svg
+
+
+def family_of(row):
+    return next(title for title, names in FAMILIES.items() if row["contestant"] in names)
 
 
 def widths(rows, machine):
     """A panel a network: above the cost of an image, since the batch differs, below the ratio to fatwood's with its bound."""
     found = {}
-    titles = dict(zip(FAMILIES.values(), FAMILIES))
     for row in rows:  # the fastest of each family
-        family = next(title for names, title in titles.items() if row["contestant"] in names)
+        family = family_of(row)
         own = found.setdefault(row["network"], {}).setdefault(family, {})
         if row["width"] not in own or row["ratio"] < own[row["width"]]["ratio"]:
             own[row["width"]] = row

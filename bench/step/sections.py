@@ -76,7 +76,8 @@ def inside(options, note):
 def evaluation(options, note):
     rows = []
     for network in chosen(options, NETWORKS):
-        contestants = [Contestant(name) for name in ("fused", "eager-nhwc", "compile-nhwc", "bare", "jax")]
+        names = ["fused", "eager-nhwc", "compile-nhwc"] + (["bare", "jax"] if network != "resnet18" else [])
+        contestants = [Contestant(name) for name in names]
         contestants += [Contestant(name, tuned=True) for name in ("eager-nhwc", "compile-nhwc")]
         rows += contest(Setting(network, threads=options.threads), contestants, options.rounds or 8, "evaluate",
                         note=lambda text, network=network: note(f"{network}: {text}"))
@@ -125,7 +126,7 @@ def threads(options, note):
 
 
 def growth(options, note):
-    """A step of the residual network as one size grows; the others stay."""
+    """A step of the residual network as one size grows, the others staying, beside the peers that came out fastest on the page's."""
 
     def setting(batch=512, channels=1, size=28, features=PAGE):
         return Setting("residual", batch, channels, size, features, options.threads)
@@ -142,8 +143,8 @@ def growth(options, note):
     rows = []
     for what, settings in varied.items():
         for setting in settings:
-            found = contest(setting, [Contestant("fused"), Contestant("eager-nhwc", tuned=True)], options.rounds or 5, round_ms=150,
-                            note=lambda text, w=what: note(f"{w}: {text}"))
+            contestants = [Contestant("fused")] + [Contestant(name, tuned=True) for name in ("eager-nhwc", "compile-nhwc", "bare")]
+            found = contest(setting, contestants, options.rounds or 5, round_ms=150, note=lambda text, w=what: note(f"{w}: {text}"))
             rows += [row | {"varied": what} for row in found]
     return rows
 

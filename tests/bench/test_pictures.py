@@ -42,7 +42,7 @@ def result():
     wide = [row(contest.Setting("conv", 512, features=(width,) * 5), name, ms, tuned=name != "fused", width=width)
             for width in sections.WIDTHS for name, ms in (("fused", 10), ("eager-nhwc", 22), ("compile-nhwc", 21), ("compile", 20.5), ("bare", 9.5))]
     grown = [row(contest.Setting("residual", batch), name, ms * batch, varied="batch")
-             for batch in (32, 512) for name, ms in (("fused", 0.2), ("eager-nhwc", 0.4))]
+             for batch in (32, 512) for name, ms in (("fused", 0.2), ("eager-nhwc", 0.4), ("compile-nhwc", 0.5), ("bare", 0.3))]
     percent = {"forward": 90.0, "input gradient": 85.0, "weight gradient, channel lanes": 80.0, "weight gradient, image lanes": 70.0, "Winograd forward": None}
     step = [row(page, "fused", 10.0, peak_gflops=236.0), row(page, "eager", 30.0), row(page, "eager", 25.0, tuned=True), row(page, "jax", 900.0)]
     epochs = [{"network": "conv", "model": "deeper_cnn", "batch": 512, "threads": 2, "train_s": [2.0, 2.2, 2.1], "ratios": [1.05, 1.01, 1.08],
@@ -100,6 +100,14 @@ def test_the_page_shows_limits_bounds_and_pictures(result):
 
 def test_the_page_shows_what_an_epoch_takes_over_its_bare_steps(result):
     assert "| conv | 2.10 | 2.00 | 1.050 | 1.010 | 1.080 | 6.10 |" in tables.page(result, {})
+
+
+def test_growth_names_the_fastest_peer_of_each_size(result):
+    page = tables.page(result, {})
+    assert re.search(r"^\| batch \| 32 \| 1 × 28 × 28 \| .* \| LibTorch from C\+\+, channels-last \| 0\.\d\d \| 0\.\d+ \|$", page, re.M)
+    assert "| what grows | batch | image | features | fatwood | PyTorch eager, channels-last | torch.compile, channels-last |" in page
+    ratio = min(row["ratio"] for row in result["growth"] if row["contestant"] != "fused" and row["setting"]["batch"] == 512)
+    assert f">{ratio:.1f} ×<" in drawn(result)["growth"]
 
 
 def test_the_page_adds_up_the_small_kernels_of_a_step(result):
