@@ -4,6 +4,8 @@
 #include <unistd.h>
 #include <utility>
 
+#include <fatwood/core/shown_rows.h>
+
 namespace fatwood::cli {
 namespace {
 
@@ -29,7 +31,8 @@ void Console::say(std::string_view line) {
       [line] { std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data()); });
 }
 
-void Console::begin(const RunRow& row) {
+void Console::begin(const RunRow& run) {
+  const RunRow row = shown(run);
   table_.emplace(row.metrics);
   print(table_->heading());
   plot_.begin(row);
@@ -46,7 +49,8 @@ void Console::batch(const BatchRow& row) {
   progress_.batch(row);
 }
 
-void Console::epoch(const EpochRow& row) {
+void Console::epoch(const EpochRow& epoch) {
+  const EpochRow row = shown(epoch);
   plot_.epoch(row);
   progress_.epoch(row);
   if (!table_) return;
@@ -56,10 +60,10 @@ void Console::epoch(const EpochRow& row) {
 
 void Console::event(const EventRow& row) {
   plot_.event(row);
-  progress_.event(row);
+  progress_.event(shown(row));
 }
 void Console::end(const EndRow& row) {
-  progress_.end(row);
+  progress_.end(shown(row));
 }
 
 }  // namespace fatwood::cli

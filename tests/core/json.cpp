@@ -44,6 +44,27 @@ TEST(Json, levels_are_limited) {
                              nested(kDeepestJson - 1, "[", "]") + "]"));
 }
 
+TEST(Json, ordered_keys_are_limited_in_each_object) {
+  const auto with_keys = [](std::size_t count) {
+    std::string text = R"({"a:b": [{"::": ":"}, {)";
+    for (std::size_t i = 0; i < count; ++i)
+      text += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":0";
+    return text + "}]}";
+  };
+  using Ordered = nlohmann::ordered_json;
+  EXPECT_NO_THROW(parse_json<Ordered>(with_keys(kMostOrderedKeys)));
+  EXPECT_THROW(parse_json<Ordered>(with_keys(kMostOrderedKeys + 1)), Ordered::parse_error);
+  EXPECT_NO_THROW(parse_json(with_keys(100 * kMostOrderedKeys)));
+  std::string many = "[";
+  for (int i = 0; i < 3; ++i) many += with_keys(kMostOrderedKeys) + ",";
+  EXPECT_NO_THROW(parse_json<Ordered>(many + "0]"));
+}
+
+TEST(Json, levels_that_were_not_opened_are_no_json) {
+  for (const std::string text : {"]", "}", "{}]", "[]]]", "1}"})
+    EXPECT_THROW(parse_json(text), nlohmann::json::parse_error) << text;
+}
+
 TEST(Json, an_integer_is_no_other_number) {
   EXPECT_EQ(integer_of<std::int64_t>(parse_json("-7"), "test"), -7);
   EXPECT_EQ(integer_of<std::uint64_t>(parse_json("18446744073709551615"), "test"),
@@ -53,6 +74,13 @@ TEST(Json, an_integer_is_no_other_number) {
     EXPECT_THROW(integer_of<std::int64_t>(parse_json(text), "test"), Error) << text;
   EXPECT_THROW(integer_of<std::uint64_t>(parse_json("-1"), "test"), Error);
   EXPECT_THROW(integer_of<int>(parse_json("4294967297"), "test"), Error);
+}
+
+TEST(Json, a_count_is_an_integer_from_0_to_its_limit) {
+  EXPECT_EQ(count_of(parse_json("0"), "test"), 0);
+  EXPECT_EQ(count_of(parse_json("1125899906842624"), "test"), kMaxCount);
+  for (const char* text : {"-1", "1125899906842625", "9223372036854775807", "1.0", "true"})
+    EXPECT_THROW(count_of(parse_json(text), "test"), Error) << text;
 }
 
 TEST(Json, what_watches_sees_the_keys) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/core/rows_io.h>
 
 namespace fatwood {
@@ -86,12 +87,19 @@ TEST(RowsIo, times_stand_apart_from_what_a_rerun_repeats) {
 TEST(RowsIo, unknown_types_are_passed_over_and_broken_lines_are_data_errors) {
   Collected seen;
   read_json_line(R"({"type":"invention","x":1})", seen);
-  for (const char* line : {"", "{", "[1]", R"({"type":"batch"})", R"({"type":"run","format":99})",
-                           R"({"type":"batch","step":0,"epoch":0,"batch":0,"loss":"high"})",
-                           R"({"type":"batch","step":true,"epoch":0,"batch":0,"loss":1})",
-                           R"({"type":"batch","step":0,"epoch":1e300,"batch":0,"loss":1})",
-                           R"({"type":"end","step":0.5})",
-                           R"({"type":"stats","step":0,"mean":[],"std":[],"hist":[[1.5]]})"}) {
+  for (const char* line :
+       {"", "{", "[1]", R"({"type":"batch"})", R"({"type":"run","format":99})",
+        R"({"type":"batch","step":0,"epoch":0,"batch":0,"loss":"high"})",
+        R"({"type":"batch","step":true,"epoch":0,"batch":0,"loss":1})",
+        R"({"type":"batch","step":0,"epoch":1e300,"batch":0,"loss":1})",
+        R"({"type":"batch","step":9223372036854775807,"epoch":0,"batch":0,"loss":1})",
+        R"({"type":"batch","step":0,"epoch":0,"batch":-1,"loss":1})",
+        R"({"type":"epoch","epoch":1125899906842625,"metrics":{}})",
+        R"({"type":"run","format":1,"model":"m","epochs":-1,"batches":1})",
+        R"({"type":"run","format":1,"model":"m","epochs":33554433,"batches":33554432})",
+        R"({"type":"event","step":-1,"what":"note"})", R"({"type":"end","step":0.5})",
+        R"({"type":"stats","step":0,"mean":[],"std":[],"hist":[[-1]]})",
+        R"({"type":"stats","step":0,"mean":[],"std":[],"hist":[[1.5]]})"}) {
     try {
       read_json_line(line, seen);
       ADD_FAILURE() << "accepted: " << line;
@@ -100,6 +108,16 @@ TEST(RowsIo, unknown_types_are_passed_over_and_broken_lines_are_data_errors) {
     }
   }
   EXPECT_TRUE(seen.batches.empty());
+}
+
+TEST(RowsIo, counts_to_two_to_the_fifty_are_read) {
+  Collected seen;
+  read_json_line(R"({"type":"run","format":1,"model":"m","epochs":33554432,"batches":33554432})",
+                 seen);
+  read_json_line(R"({"type":"batch","step":1125899906842624,"epoch":33554431,"batch":0,"loss":1})",
+                 seen);
+  ASSERT_EQ(seen.batches.size(), 1u);
+  EXPECT_EQ(seen.batches[0].step, kMaxCount);
 }
 
 TEST(RowsIo, a_line_of_a_million_levels_is_a_data_error) {

@@ -41,6 +41,20 @@ std::string text_of(const LivePlot& plot, WindowSize room) {
   return text;
 }
 
+TEST(LivePlot, an_evaluation_beyond_the_run_stands_at_its_end) {
+  LivePlot plot = played(kUnicode, 240), same = played(kUnicode, 240);
+  plot.epoch({.mode = Mode::evaluation, .step = std::int64_t{1} << 50, .metrics = {{"loss", 0.5}}});
+  same.epoch({.mode = Mode::evaluation, .step = 354, .metrics = {{"loss", 0.5}}});
+  EXPECT_EQ(text_of(plot, {79, 20}), text_of(same, {79, 20}));
+}
+
+TEST(LivePlot, a_loss_of_any_size_fits) {
+  LivePlot plot = played(kUnicode, 240);
+  plot.batch({.step = 240, .loss = 1.2e308});
+  plot.epoch({.mode = Mode::evaluation, .step = 241, .metrics = {{"loss", 1.3e308}}});
+  for (const std::string& line : plot.lines({79, 20})) EXPECT_LE(display_width(line), 79u) << line;
+}
+
 TEST(LivePlot, looks_as_approved_after_two_epochs) {
   expect_approved(text_of(played(kUnicode, 240), {79, 20}), "live_plot.txt", __FILE__);
   expect_approved(text_of(played(kAscii, 240), {79, 20}), "live_plot_ascii.txt", __FILE__);

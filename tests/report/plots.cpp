@@ -142,6 +142,15 @@ TEST_F(Plots, runs_of_one_name_are_told_apart) {
   EXPECT_EQ(spec["encoding"]["color"]["scale"]["domain"], Spec({"run #1", "run #2"}));
 }
 
+TEST_F(Plots, learning_rates_of_any_size_are_drawn) {
+  for (const double lr : {1e19, 1e300, -1e300, 18446744073709551615.0, 9007199254740992.0}) {
+    const Spec spec = lr_find_plot({.lr = {lr, 1}, .loss = {1, 2}, .suggestions = {}});
+    const Spec& x = spec["layer"][0]["data"]["values"][0]["x"];
+    ASSERT_EQ(x.size(), 2u) << spec;
+    EXPECT_NEAR(x[0].get<double>() / lr, 1, 1e-3) << x;
+  }
+}
+
 TEST_F(Plots, a_long_run_stays_small) {
   test::write_sample_run(scratch.path() / "long", {.epochs = 60, .artefacts = false});
   const RunRecord run = read_run(scratch.path() / "long");

@@ -157,6 +157,89 @@ TEST_F(RunRecordTest, counts_that_cannot_be_are_remarks) {
   }
 }
 
+TEST_F(RunRecordTest, every_count_of_a_file_is_looked_at) {
+  test::write_sample_run(folder);
+  for (const char* layer :
+       {R"("params": -1)", R"("macs": -1)", R"("activation_bytes": -1)", R"("input": [1, -1])",
+        R"("output": [-1])", R"("input": null)", R"("output": 5)", R"("input": {"n": 1})"}) {
+    put_text(folder / "summary.json", R"({"layers": [{)" + std::string(layer) + "}]}");
+    EXPECT_FALSE(read_run(folder).summary) << layer;
+  }
+  for (const char* totals : {R"("params_total": -1)", R"("macs_total": -1)"}) {
+    put_text(folder / "summary.json", R"({"layers": [], )" + std::string(totals) + "}");
+    EXPECT_FALSE(read_run(folder).summary) << totals;
+  }
+  for (const char* predictions :
+       {R"("confusion": [[-1]])", R"("confusion": null)", R"("confusion": {"x": [3]})",
+        R"("classes": 3)", R"("worst": {"a": {"label": 1, "predicted": 1}})",
+        R"("best": [{"label": -1, "predicted": 1}])", R"("best": [{"label": 1, "predicted": -1}])",
+        R"("best": [{"label": 1, "predicted": 1, "index": -1}])",
+        R"("best": [{"label": 1, "predicted": 1, "shape": {"c": 1, "h": 1, "w": 1}}])"}) {
+    put_text(folder / "predictions.json", "{" + std::string(predictions) + "}");
+    const RunRecord record = read_run(folder);
+    EXPECT_FALSE(record.predictions) << predictions;
+    EXPECT_THAT(record.remarks, Contains(HasSubstr("predictions.json was passed over")));
+  }
+  put_text(folder / "lr_find.json", R"({"lr": [1], "loss": {"a": 2}})");
+  EXPECT_FALSE(read_run(folder).lr_find);
+}
+
+TEST_F(RunRecordTest, a_confusion_matrix_of_many_classes_is_left_out_and_the_samples_stay) {
+  test::write_sample_run(folder);
+  std::string row = "[0";
+  for (int i = 1; i < 257; ++i) row += ",0";
+  row += ']';
+  std::string matrix = row;
+  for (int i = 1; i < 257; ++i) matrix += "," + row;
+  put_text(folder / "predictions.json",
+           R"({"confusion": [)" + matrix + R"(], "worst": [{"label": 256, "predicted": 2}]})");
+  const RunRecord record = read_run(folder);
+  ASSERT_TRUE(record.predictions);
+  EXPECT_TRUE(record.predictions->confusion.empty());
+  EXPECT_EQ(record.predictions->worst.size(), 1u);
+  EXPECT_THAT(record.remarks, Contains(HasSubstr("257 classes is left out")));
+}
+
+TEST_F(RunRecordTest, names_are_as_displays_take_them) {
+  test::write_sample_run(folder);
+  const std::string escape = R"("\u001b]0;x\u0007")";
+  const std::string cleaned = "\\x1b]0;x\\x07";
+  put_text(folder / "args.json", R"({"format":1,"fatwood":)" + escape + R"(,"options":{)" + escape +
+                                     ":" + escape + R"(},"data":{"classes":[)" + escape + "]}}");
+  put_text(folder / "summary.json", R"({"layers":[{"name":)" + escape + "}]}");
+  put_text(folder / "predictions.json", R"({"classes":[)" + escape + R"(],"best":)" + escape + "}");
+  put_text(folder / "lr_find.json", "{" + escape);
+  const RunRecord record = read_run(folder);
+  EXPECT_EQ(record.fatwood_version, cleaned);
+  EXPECT_EQ(record.options.at(0), std::pair(cleaned, cleaned));
+  EXPECT_EQ(record.classes.at(0), cleaned);
+  EXPECT_EQ(record.summary->layers.at(0).name, cleaned);
+  ASSERT_GE(record.remarks.size(), 2u);
+  for (const std::string& remark : record.remarks)
+    EXPECT_EQ(remark.find_first_of("\x1b\x07"), std::string::npos) << remark;
+}
+
+TEST_F(RunRecordTest, lists_that_no_page_can_hold_are_remarks) {
+  test::write_sample_run(folder);
+  const auto list = [](std::size_t count, const std::string& element) {
+    std::string text = "[";
+    for (std::size_t i = 0; i < count; ++i) text += (i == 0 ? "" : ",") + element;
+    return text + "]";
+  };
+  put_text(folder / "summary.json", R"({"layers":)" + list(10'001, "{}") + "}");
+  const std::string sample = R"({"label":0,"predicted":1})";
+  for (const std::string& predictions :
+       {R"("worst":)" + list(1001, sample), R"("best":)" + list(1001, sample),
+        R"("classes":)" + list(10'001, "\"\"")}) {
+    put_text(folder / "predictions.json", "{" + predictions + "}");
+    const RunRecord record = read_run(folder);
+    EXPECT_FALSE(record.summary);
+    EXPECT_FALSE(record.predictions);
+    EXPECT_THAT(record.remarks, Contains(HasSubstr("summary.json was passed over")));
+    EXPECT_THAT(record.remarks, Contains(HasSubstr("predictions.json was passed over")));
+  }
+}
+
 TEST_F(RunRecordTest, totals_that_cannot_be_are_remarks) {
   test::write_sample_run(folder);
   const std::string layer = R"({"macs": 1125899906842624})";

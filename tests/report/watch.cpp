@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -104,6 +106,43 @@ TEST_F(Watch, a_run_without_end_that_nobody_writes_was_killed_before_its_first_r
   EXPECT_THAT(refusal(follower), HasSubstr("the run was killed"));
   const FileLock lock(scratch / "run" / "run.lock");
   EXPECT_EQ(refusal(follower), "none");
+}
+
+TEST_F(Watch, a_pipe_in_the_place_of_the_lock_is_held_by_nobody) {
+  test::put_text(file(), rows.substr(0, rows.find('\n') + 1));
+  RowFollower follower(scratch / "run");
+  Counter counter;
+  EXPECT_EQ(follower.poll(counter), 1u);
+  ASSERT_EQ(mkfifo((scratch / "run" / "run.lock").c_str(), 0600), 0);
+  EXPECT_THAT(refusal(follower), HasSubstr("the run was killed"));
+}
+
+TEST_F(Watch, rows_come_as_a_display_takes_them) {
+  std::string text = rows.substr(0, rows.find('\n') + 1);
+  text += R"({"type":"end","status":"\u001b[2J","reason":"","step":0})";
+  text +=
+      "\n"
+      R"({"type":"stats","step":0,"mean":[1],"std":[1],"hist":[[1],[2]]})"
+      "\n";
+  test::put_text(file(), text);
+  RowFollower follower(scratch / "run");
+  Counter counter;
+  EXPECT_EQ(follower.poll(counter), 2u);
+  EXPECT_EQ(counter.status, "\\x1b[2J");
+  EXPECT_EQ(follower.damaged(), 1u);
+}
+
+TEST_F(Watch, a_file_of_nothing_is_read_in_parts) {
+  std::filesystem::resize_file(file(), std::uintmax_t{200} << 20);
+  RowFollower follower(scratch / "run");
+  Counter counter;
+  const std::size_t first = follower.poll(counter);
+  EXPECT_GT(first, 0u);
+  const std::size_t damaged = follower.damaged();
+  EXPECT_GT(damaged, 10u);
+  EXPECT_LT(damaged, 20u);  // 64 MiB, a line's most at a time
+  follower.poll(counter);
+  EXPECT_GT(follower.damaged(), damaged + 10);
 }
 
 TEST_F(Watch, a_folder_without_a_run_is_no_run_once_nobody_begins_one) {

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -248,6 +250,7 @@ TEST(Learner, refuses_to_start_without_what_it_needs) {
   Learner learner = tiny_learner();
   EXPECT_THROW(learner.fit(0), Error);
   EXPECT_THROW(learner.fit(-1), Error);
+  EXPECT_THROW(learner.fit(std::numeric_limits<std::int64_t>::max()), Error);
 }
 
 }  // namespace

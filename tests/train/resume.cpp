@@ -247,6 +247,17 @@ TEST(CompareRuns, says_where_two_runs_differ_first) {
                 return text;
               }),
       testing::AllOf(HasSubstr("model.safetensors|"), HasSubstr("differ first in element")));
+  // Rows of any shape.
+  for (const char* row : {R"({"type":5})", R"({"type":"event","what":null})", "5", "[]", "null"}) {
+    EXPECT_THAT(altered("rows.jsonl", [row](const std::string& text) { return text + row + "\n"; }),
+                HasSubstr("rows.jsonl|length|"))
+        << row;
+  }
+  EXPECT_EQ(altered("args.json", replaced("{", "{\"\\u001b[2J\":0,")),
+            "args.json|\\x1b[2J|nothing and 0\n");
+  EXPECT_EQ(altered("summary.csv", [](const std::string& text) { return text + "\x1b[2J\n"; })
+                .find('\x1b'),
+            std::string::npos);
   fs::remove(folder / "b" / "summary.csv");
   EXPECT_THAT(compare_runs(folder / "a", folder / "b")[0].what, HasSubstr("there and missing"));
   EXPECT_THROW(compare_runs(folder / "a", folder / "nowhere"), Error);

@@ -1,11 +1,14 @@
+#include <array>
+
 #include <fatwood/core/error.h>
 #include <fatwood/core/json.h>
 #include <fatwood/core/text.h>
 
 namespace fatwood {
 
-std::size_t refused_in_json(std::string_view text) {
-  int depth = 0;
+std::size_t refused_in_json(std::string_view text, std::size_t most_keys) {
+  std::array<std::size_t, kDeepestJson + 1> keys{};  // of the object open at each level
+  std::size_t depth = 0;
   bool in_string = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -17,8 +20,11 @@ std::size_t refused_in_json(std::string_view text) {
       in_string = true;
     } else if (c == '[' || c == '{') {
       if (++depth > kDeepestJson) return i;
+      keys[depth] = 0;
     } else if (c == ']' || c == '}') {
-      --depth;
+      if (depth-- == 0) return i;
+    } else if (c == ':') {
+      if (++keys[depth] > most_keys) return i;
     }
   }
   return std::string_view::npos;
@@ -26,6 +32,13 @@ std::size_t refused_in_json(std::string_view text) {
 
 void refuse_integer(std::string_view operation, const std::string& found) {
   throw Error(ErrorKind::data, operation, "found " + one_line(found, 40) + ", wanted an integer");
+}
+
+std::int64_t check_count(std::int64_t count, std::string_view operation) {
+  if (count < 0 || count > kMaxCount)
+    throw Error(ErrorKind::data, operation,
+                "found " + std::to_string(count) + ", wanted a count from 0 to 2^50");
+  return count;
 }
 
 }  // namespace fatwood

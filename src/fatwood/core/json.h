@@ -15,16 +15,23 @@ namespace fatwood {
 /// itself for each, and fatwood's own files have six.
 constexpr int kDeepestJson = 64;
 
-/// Where the text has a zero byte, or opens a level deeper than kDeepestJson; npos if nowhere.
-std::size_t refused_in_json(std::string_view text);
+/// Keys of one object that keeps their order: it looks through all of them for each.
+constexpr std::size_t kMostOrderedKeys = 1024;
+
+/// Where the text has a zero byte, opens a level deeper than kDeepestJson, or has more than
+/// `most_keys` in one object; npos if nowhere.
+std::size_t refused_in_json(std::string_view text, std::size_t most_keys = std::string_view::npos);
 
 /// `text` as JSON; `watch` sees every part as it is parsed.
-/// The parser alone takes a zero byte for the end of the text and passes over whatever follows, and
-/// any depth; here both are refused where they stand.
+/// The parser alone takes a zero byte for the end of the text and passes over whatever follows, any
+/// depth, and in ordered JSON any number of keys, in the time of its square; here these are refused
+/// where they stand.
 /// @throws nlohmann::json::exception where `text` is no such JSON or holds a number out of range
 template <typename Json = nlohmann::json>
 Json parse_json(std::string_view text, const typename Json::parser_callback_t& watch = nullptr) {
-  const std::size_t refused = refused_in_json(text);
+  constexpr bool ordered = std::is_same_v<Json, nlohmann::ordered_json>;
+  const std::size_t refused =
+      refused_in_json(text, ordered ? kMostOrderedKeys : std::string_view::npos);
   if (refused == std::string_view::npos) return Json::parse(text.begin(), text.end(), watch);
   return Json::parse(std::string(text.substr(0, refused)) + '\1', watch);
 }
@@ -52,6 +59,20 @@ Integer integer_of(const Json& value, std::string_view operation) {
     if (std::in_range<Integer>(number)) return static_cast<Integer>(number);
   }
   refuse_integer(operation, json_text(value));
+}
+
+/// Of anything: exact as a double, and sums of a thousand such counts do not overflow.
+inline constexpr std::int64_t kMaxCount = std::int64_t{1} << 50;
+
+/// `count`, where that is one: from 0 to kMaxCount.
+/// @throws Error{data}, as of `operation`, otherwise
+std::int64_t check_count(std::int64_t count, std::string_view operation);
+
+/// The count that `value` is, an integer from 0 to kMaxCount.
+/// @throws Error{data}, as of `operation`, for anything else
+template <typename Json>
+std::int64_t count_of(const Json& value, std::string_view operation) {
+  return check_count(integer_of<std::int64_t>(value, operation), operation);
 }
 
 }  // namespace fatwood

@@ -47,13 +47,13 @@ Mode mode_of(const Json& json) {
   throw Error(ErrorKind::data, "read_row", "mode \"" + mode + "\", wanted \"train\" or \"eval\"");
 }
 
-std::int64_t integer(const Json& json, const char* key) {
-  return integer_of<std::int64_t>(json.at(key), "read_row");
+std::int64_t count(const Json& json, const char* key) {
+  return count_of(json.at(key), "read_row");
 }
 
 /// 0 where there is none.
-std::int64_t count(const Json& json, const char* key) {
-  return json.contains(key) ? integer(json, key) : 0;
+std::int64_t count_or_0(const Json& json, const char* key) {
+  return json.contains(key) ? count(json, key) : 0;
 }
 
 double elapsed(const Json& json, const char* key = "elapsed_s") {
@@ -62,16 +62,22 @@ double elapsed(const Json& json, const char* key = "elapsed_s") {
 }
 
 RunRow run_row(const Json& json) {
-  if (const std::int64_t format = integer(json, "format"); format != kRunFormat) {
+  if (const auto format = integer_of<std::int64_t>(json.at("format"), "read_row");
+      format != kRunFormat) {
     throw Error(ErrorKind::data, "read_row",
                 "run format " + std::to_string(format) + ", wanted " + std::to_string(kRunFormat));
   }
   RunRow row;
   row.model = json.at("model").get<std::string>();
-  row.epochs = integer(json, "epochs");
-  row.batches = integer(json, "batches");
-  row.eval_batches = count(json, "eval_batches");
-  row.batch_size = count(json, "batch_size");
+  row.epochs = count(json, "epochs");
+  row.batches = count(json, "batches");
+  if (row.batches > 0 && row.epochs > kMaxCount / row.batches) {
+    throw Error(ErrorKind::data, "read_row",
+                std::to_string(row.epochs) + " epochs of " + std::to_string(row.batches) +
+                    " batches, wanted 2^50 in all at most");
+  }
+  row.eval_batches = count_or_0(json, "eval_batches");
+  row.batch_size = count_or_0(json, "batch_size");
   if (json.contains("seed")) row.seed = integer_of<std::uint64_t>(json["seed"], "read_row");
   for (const Json& layer : json.value("layers", Json::array())) {
     row.layers.push_back(
@@ -87,10 +93,10 @@ RunRow run_row(const Json& json) {
 
 BatchRow batch_row(const Json& json) {
   return {.mode = mode_of(json),
-          .step = integer(json, "step"),
-          .epoch = integer(json, "epoch"),
-          .batch = integer(json, "batch"),
-          .size = count(json, "size"),
+          .step = count(json, "step"),
+          .epoch = count(json, "epoch"),
+          .batch = count(json, "batch"),
+          .size = count_or_0(json, "size"),
           .loss = number(json.at("loss")),
           .lr = json.contains("lr") ? number(json["lr"]) : 0,
           .momentum = json.contains("momentum") ? number(json["momentum"]) : 0,
@@ -99,25 +105,24 @@ BatchRow batch_row(const Json& json) {
 
 StatsRow stats_row(const Json& json) {
   StatsRow row{.mode = mode_of(json),
-               .step = integer(json, "step"),
-               .epoch = count(json, "epoch"),
+               .step = count(json, "step"),
+               .epoch = count_or_0(json, "epoch"),
                .mean = numbers(json.at("mean")),
                .std = numbers(json.at("std")),
                .hist = {}};
   if (!json.contains("hist")) return row;
   for (const Json& layer : json["hist"]) {
     row.hist.emplace_back();
-    for (const Json& count : layer)
-      row.hist.back().push_back(integer_of<std::int64_t>(count, "read_row"));
+    for (const Json& count : layer) row.hist.back().push_back(count_of(count, "read_row"));
   }
   return row;
 }
 
 EpochRow epoch_row(const Json& json) {
   EpochRow row{.mode = mode_of(json),
-               .epoch = integer(json, "epoch"),
-               .step = count(json, "step"),
-               .size = count(json, "size"),
+               .epoch = count(json, "epoch"),
+               .step = count_or_0(json, "step"),
+               .size = count_or_0(json, "size"),
                .metrics = {},
                .lr = json.contains("lr") ? number(json["lr"]) : 0,
                .duration_s = elapsed(json, "duration_s"),
@@ -211,11 +216,11 @@ void read_json_line(const std::string& line, RowSink& sink) {
     if (type == "stats") sink.stats(stats_row(json));
     if (type == "epoch") sink.epoch(epoch_row(json));
     if (type == "event") {
-      sink.event({count(json, "step"), json.value("what", ""), json.value("reason", "")});
+      sink.event({count_or_0(json, "step"), json.value("what", ""), json.value("reason", "")});
     }
     if (type == "end") {
-      sink.end(
-          {json.value("status", ""), json.value("reason", ""), count(json, "step"), elapsed(json)});
+      sink.end({json.value("status", ""), json.value("reason", ""), count_or_0(json, "step"),
+                elapsed(json)});
     }
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::data, "read_row", error.what());

@@ -24,7 +24,8 @@ std::string to_json_line(const EventRow& row);
 std::string to_json_line(const EndRow& row);
 
 /// Reads one line and hands its row to `sink`; unknown types and keys are passed over.
-/// Throws Error{data} for a line that is not a JSON object or lacks what its type needs.
+/// Throws Error{data} for a line that is not a JSON object or lacks what its type needs, and where
+/// a step, an epoch or any other count is no integer from 0 to kMaxCount (core/json.h).
 void read_json_line(const std::string& line, RowSink& sink);
 
 }  // namespace fatwood

@@ -62,6 +62,10 @@ using Measure =
 std::optional<Stretch> first_stretch(const DiagnosisInput& input, std::size_t least,
                                      const std::function<bool(const StatsRow&)>& counts,
                                      const Measure& measure) {
+  std::vector<const StatsRow*> rows;
+  for (const StatsRow& row : input.stats) {
+    if (usable(input, row) && counts(row)) rows.push_back(&row);
+  }
   std::optional<Stretch> best;
   for (std::size_t layer = 0; layer < layer_count(input); ++layer) {
     Stretch current{.layer = layer};
@@ -69,15 +73,14 @@ std::optional<Stretch> first_stretch(const DiagnosisInput& input, std::size_t le
       if (current.rows >= least && (!best || current.first_step < best->first_step)) best = current;
       current = {.layer = layer};
     };
-    for (const StatsRow& row : input.stats) {
-      if (!usable(input, row) || !counts(row)) continue;
-      const auto value = measure(row, layer);
+    for (const StatsRow* row : rows) {
+      const auto value = measure(*row, layer);
       if (!value) {
         settle();
         continue;
       }
-      if (current.rows++ == 0) current.first_step = row.step;
-      current.last_step = row.step;
+      if (current.rows++ == 0) current.first_step = row->step;
+      current.last_step = row->step;
       current.peak = std::max(current.peak, *value);
     }
     settle();

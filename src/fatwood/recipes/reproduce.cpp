@@ -57,7 +57,8 @@ std::string threads_of(const std::vector<RunRecord>& runs) {
   std::set<std::string> threads;
   for (const RunRecord& run : runs) {
     for (const auto& [name, value] : run.machine)
-      if (name == "threads") threads.insert(value);
+      if (name == "threads" && value.find_first_not_of("0123456789") == std::string::npos)
+        threads.insert(value);
   }
   std::string text;
   for (const std::string& count : threads) text += (text.empty() ? "" : ", ") + count;

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <span>
 
 #include <nlohmann/json.hpp>
 
@@ -12,12 +13,14 @@
 #include <fatwood/report/html_writer.h>
 #include <fatwood/report/number_text.h>
 #include <fatwood/report/plots.h>
-#include <fatwood/report/png.h>
 
 namespace fatwood {
 namespace {
 
 using Cell = HtmlTable::Cell;
+
+constexpr std::size_t kMaxEvents = 100;
+constexpr std::size_t kMaxEpochCells = 200'000;
 
 Cell num(std::string text) {
   return {std::move(text), "num"};
@@ -260,8 +263,11 @@ std::string headline(const RunRecord& run) {
 
 std::string remarks_box(const RunRecord& run) {
   std::vector<std::string> remarks = run.remarks;
-  for (const EventRow& event : run.events)
+  const std::size_t told = std::min(run.events.size(), kMaxEvents);
+  for (const EventRow& event : std::span(run.events).first(told))
     remarks.push_back(event.what + " at step " + std::to_string(event.step) + ": " + event.reason);
+  if (told < run.events.size())
+    remarks.push_back(std::to_string(run.events.size() - told) + " events more are not shown.");
   if (remarks.empty()) return "";
   std::string html = "<aside class=\"note\" aria-label=\"Remarks\"><p>Remarks</p><ul>\n";
   for (const std::string& remark : remarks) html += "<li>" + escaped(remark) + "</li>\n";
@@ -277,7 +283,9 @@ std::string epoch_section(const RunRecord& run) {
   HtmlTable table("Metrics at the end of every epoch; the best evaluation is marked", headings);
 
   const std::vector<BestValue> best = best_evaluations(run);
-  for (const EpochRow& row : run.epochs) {
+  const std::size_t shown =
+      std::min(run.epochs.size(), std::max<std::size_t>(kMaxEpochCells / (best.size() + 4), 1));
+  for (const EpochRow& row : std::span(run.epochs).last(shown)) {
     std::vector<Cell> cells;
     for (std::size_t i = 0; i < best.size(); ++i) {
       const double value = value_in(row, run.run.metrics[i].name);
@@ -290,7 +298,11 @@ std::string epoch_section(const RunRecord& run) {
     cells.push_back(num(fixed(row.duration_s, 2)));
     table.add(std::move(cells));
   }
-  return table.html();
+  const std::string last = shown == run.epochs.size()
+                               ? ""
+                               : "<p>The last " + std::to_string(shown) + " of " +
+                                     std::to_string(run.epochs.size()) + " passes.</p>\n";
+  return last + table.html();
 }
 
 std::string summary_section(const RunRecord& run) {
@@ -333,34 +345,6 @@ std::string summary_section(const RunRecord& run) {
                {""},
                num(bytes_text(static_cast<double>(bytes)))});
   return table.html();
-}
-
-std::string gallery(std::span<const PredictedSample> samples, std::span<const std::string> classes,
-                    int level, const std::string& title) {
-  if (samples.empty()) return "";
-  const auto class_name = [&](std::int64_t label) {
-    return label >= 0 && label < static_cast<std::int64_t>(classes.size())
-               ? classes[static_cast<std::size_t>(label)]
-               : "class " + std::to_string(label);
-  };
-  std::string html = heading(level, title) + "<ul class=\"gallery\">\n";
-  for (const PredictedSample& sample : samples) {
-    const std::string label = class_name(sample.label);
-    const std::string predicted = class_name(sample.predicted);
-    const bool wrong = sample.label != sample.predicted;
-    html += "<li>";
-    if (!sample.pixels.empty()) {
-      html += "<img width=\"" + std::to_string(sample.width) + "\" height=\"" +
-              std::to_string(sample.height) + "\" alt=\"" +
-              escaped("Sample " + std::to_string(sample.index) + ": " + label) + "\" src=\"" +
-              png_data_uri(sample.channels, sample.height, sample.width, sample.pixels) + "\">";
-    }
-    html += "<div>" + escaped(label) + "</div>";
-    if (wrong) html += "<div class=\"wrong\">taken for " + escaped(predicted) + "</div>";
-    html += "<div class=\"soft\">" + fixed(100 * sample.probability, 1) + " %, loss " +
-            short_number(sample.loss) + "</div></li>\n";
-  }
-  return html + "</ul>\n";
 }
 
 std::string settings_section(const RunRecord& run) {

@@ -6,6 +6,7 @@
 #include <fatwood/core/text.h>
 #include <fatwood/report/dot_canvas.h>
 #include <fatwood/report/live_plot.h>
+#include <fatwood/report/number_text.h>
 
 namespace fatwood {
 namespace {
@@ -14,6 +15,10 @@ constexpr std::size_t kMaxBuckets = 4096;
 constexpr int kMostRows = 14;
 constexpr int kFewestRows = 4;
 constexpr int kFewestColumns = 24;
+
+std::string loss_text(double loss) {
+  return std::abs(loss) < 1e5 || !std::isfinite(loss) ? fixed(loss, 3) : short_number(loss);
+}
 
 }  // namespace
 
@@ -88,8 +93,8 @@ std::vector<std::string> LivePlot::lines(WindowSize room) const {
 
   DotCanvas canvas(columns, rows);
   const auto x_of = [&](double step) {
-    return static_cast<int>(step / static_cast<double>(std::max<std::int64_t>(total_steps_, 1)) *
-                            (canvas.width() - 1));
+    const double share = step / static_cast<double>(std::max<std::int64_t>(total_steps_, 1));
+    return static_cast<int>(std::min(share, 1.0) * (canvas.width() - 1));
   };
   const auto y_of = [&](double loss) {
     return static_cast<int>(
@@ -110,15 +115,15 @@ std::vector<std::string> LivePlot::lines(WindowSize room) const {
     last_y = middle;
   }
   for (const auto& [step, loss] : evaluations_)
-    canvas.mark(std::min(x_of(static_cast<double>(step)), canvas.width() - 1), y_of(loss));
+    canvas.mark(x_of(static_cast<double>(step)), y_of(loss));
 
   std::vector<std::string> lines;
   std::string legend(kAxisColumns, ' ');
-  legend += tinted("training loss " + fixed(last_loss_, 3), Tint::train, traits_.colour);
+  legend += tinted("training loss " + loss_text(last_loss_), Tint::train, traits_.colour);
   const std::string evaluation = evaluations_.empty()
                                      ? ""
                                      : std::string(traits_.unicode ? "  ● " : "  o ") +
-                                           "evaluation " + fixed(evaluations_.back().second, 3);
+                                           "evaluation " + loss_text(evaluations_.back().second);
   // Lines must fit; the legend's second half is what can go.
   if (kAxisColumns + 24 + static_cast<int>(display_width(evaluation)) <= room.columns)
     legend += tinted(evaluation, Tint::evaluation, traits_.colour);

@@ -150,7 +150,7 @@ Spec hist_plot(const RunRecord& run) {
   Spec spec = document("Histograms of activations",
                        "For every layer, a heat map of the absolute values of its output: time "
                        "across, value upwards, logarithm of the count as colour.");
-  spec["data"] = {{"values", values}};
+  spec["data"] = {{"values", std::move(values)}};
   const std::string bin_width = Spec(width).dump();
   spec["transform"] = {
       {{"flatten", {"h"}}},

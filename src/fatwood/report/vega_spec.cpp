@@ -11,6 +11,8 @@ namespace {
 const std::vector<std::string> kPalette = {"#E24A33", "#348ABD", "#7F6FC7", "#555555",
                                            "#C98A00", "#5E8C1B", "#D0607A"};
 
+constexpr double kMostExact = 0x1p53;  // of whole numbers: farther ones are no longer all there
+
 Spec theme() {
   return {
       {"background", "#FFFFFF"},
@@ -73,7 +75,9 @@ Spec packed(const Curve& curve, Spec labels) {
   Spec ys = Spec::array();
   // Steps are counters: they keep all their digits.
   for (const double x : points.x)
-    xs.push_back(x == std::floor(x) ? Spec(static_cast<std::int64_t>(x)) : number(x));
+    xs.push_back(x == std::floor(x) && std::abs(x) <= kMostExact
+                     ? Spec(static_cast<std::int64_t>(x))
+                     : number(x));
   for (const double y : points.y) ys.push_back(number(y));
   labels["x"] = std::move(xs);
   labels["y"] = std::move(ys);

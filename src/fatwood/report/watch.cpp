@@ -6,6 +6,7 @@
 
 #include <fatwood/core/error.h>
 #include <fatwood/core/rows_io.h>
+#include <fatwood/core/shown_rows.h>
 #include <fatwood/io/descriptor.h>
 #include <fatwood/report/watch.h>
 
@@ -13,6 +14,7 @@ namespace fatwood {
 namespace {
 
 constexpr std::size_t kChunk = std::size_t{1} << 20;
+constexpr std::uint64_t kMostAtOnce = 64 * kChunk;  // between two looks at signals
 
 // Passes rows on, and remembers whether the last one was the end.
 class EndSpotter : public RowSink {
@@ -72,9 +74,11 @@ std::size_t RowFollower::poll(RowSink& sink) {
   if (offset_ > 0 && lseek(file.get(), static_cast<off_t>(offset_), SEEK_SET) < 0)
     throw_io_error("watch", path, "lseek", errno);
   EndSpotter spotter(sink, ended_);
+  ShownRows shown_rows(spotter);
   std::vector<std::uint8_t> chunk(kChunk);
   std::size_t rows = 0;
-  for (std::size_t got = chunk.size(); got == chunk.size();) {
+  const std::uint64_t enough = offset_ + kMostAtOnce;
+  for (std::size_t got = chunk.size(); got == chunk.size() && offset_ < enough;) {
     got = file.read(chunk);
     offset_ += got;
     partial_.append(reinterpret_cast<const char*>(chunk.data()), got);
@@ -82,7 +86,7 @@ std::size_t RowFollower::poll(RowSink& sink) {
     for (std::size_t newline; (newline = partial_.find('\n', begin)) != std::string::npos;
          begin = newline + 1) {
       try {
-        read_json_line(partial_.substr(begin, newline - begin), spotter);
+        read_json_line(partial_.substr(begin, newline - begin), shown_rows);
         ++rows;
       } catch (const Error&) {
         ++damaged_;
@@ -118,7 +122,7 @@ bool RowFollower::is_running() const {
   const std::filesystem::path path = folder_ / "run.lock";
   std::error_code error;
   if (!std::filesystem::exists(path, error)) return false;
-  const Descriptor file("watch", path, O_RDONLY);
+  const Descriptor file("watch", path, O_RDONLY | O_NONBLOCK);  // a pipe would wait for a writer
   // A shared lock can be had exactly when nobody holds the exclusive one; closing gives it back.
   return flock(file.get(), LOCK_SH | LOCK_NB) != 0;
 }

@@ -16,8 +16,9 @@ class RowFollower {
   /// Throws Error{data} when `folder` is not there.
   explicit RowFollower(std::filesystem::path folder);
 
-  /// Reads what is new; returns the number of rows. A file that became shorter (the run was resumed
-  /// or overwritten) is read again from its start: the sink sees a new begin(). Throws Error{io}.
+  /// Reads what is new, 64 MiB at most; returns the number of rows. A file that became shorter (the
+  /// run was resumed or overwritten) is read again from its start: the sink sees a new begin().
+  /// Throws Error{io}.
   std::size_t poll(RowSink& sink);
 
   /// The same for a folder that has long had nothing new. Throws Error{data} when it still has not

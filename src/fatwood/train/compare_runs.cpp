@@ -3,12 +3,14 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <sstream>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
 #include <fatwood/core/error.h>
 #include <fatwood/core/json.h>
+#include <fatwood/core/rows_io.h>
+#include <fatwood/core/text.h>
 #include <fatwood/io/checkpoint_file.h>
 #include <fatwood/io/file.h>
 #include <fatwood/train/compare_runs.h>
@@ -20,21 +22,27 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr std::uint64_t kMaxComparedBytes = std::uint64_t{16} << 30;
-
-std::string shortened(std::string text) {
-  constexpr std::size_t kLongest = 80;
-  if (text.size() > kLongest) text = text.substr(0, kLongest) + "…";
-  return text;
-}
+constexpr std::uint64_t kMaxComparedFileBytes = std::uint64_t{64} << 20;
+constexpr std::uint64_t kMaxComparedRowsBytes = std::uint64_t{2} << 30;
+constexpr std::size_t kLongestValue = 80;
+constexpr std::size_t kLongestName = 200;
 
 std::string and_between(const std::string& left, const std::string& right) {
-  return shortened(left) + " and " + shortened(right);
+  return one_line(left, kLongestValue) + " and " + one_line(right, kLongestValue);
+}
+
+// `difference`, which lies in what stands at `at` of something larger.
+std::optional<RunDifference> within(const std::string& at,
+                                    std::optional<RunDifference> difference) {
+  if (difference) {
+    std::string& where = difference->where;
+    where = at + (where.empty() || where[0] == '[' ? "" : ".") + where;
+  }
+  return difference;
 }
 
 // The path and the values of the first difference, keys in order; "timing" anywhere is passed over.
-std::optional<RunDifference> first_difference(const Json& left, const Json& right,
-                                              const std::string& where) {
+std::optional<RunDifference> first_difference(const Json& left, const Json& right) {
   if (left.is_object() && right.is_object()) {
     std::vector<std::string> keys;
     for (const auto& [key, value] : left.items()) keys.push_back(key);
@@ -43,26 +51,28 @@ std::optional<RunDifference> first_difference(const Json& left, const Json& righ
     }
     for (const std::string& key : keys) {
       if (key == "timing") continue;
-      const std::string inner = where.empty() ? key : where + "." + key;
-      if (!left.contains(key) || !right.contains(key)) {
-        return RunDifference{"", inner,
-                             and_between(left.contains(key) ? left[key].dump() : "nothing",
-                                         right.contains(key) ? right[key].dump() : "nothing")};
+      const auto in_left = left.find(key), in_right = right.find(key);
+      if (in_left == left.end() || in_right == right.end()) {
+        return RunDifference{
+            "", key,
+            and_between(in_left != left.end() ? json_text(*in_left) : "nothing",
+                        in_right != right.end() ? json_text(*in_right) : "nothing")};
       }
-      if (auto found = first_difference(left[key], right[key], inner)) return found;
+      if (auto found = first_difference(*in_left, *in_right)) return within(key, std::move(found));
     }
     return std::nullopt;
   }
   if (left.is_array() && right.is_array() && left.size() == right.size()) {
     for (std::size_t i = 0; i < left.size(); ++i) {
-      if (auto found = first_difference(left[i], right[i], where + "[" + std::to_string(i) + "]"))
-        return found;
+      if (auto found = first_difference(left[i], right[i]))
+        return within("[" + std::to_string(i) + "]", std::move(found));
     }
     return std::nullopt;
   }
   // As text: 1 and 1.0 are two spellings, and bytes are promised.
-  if (left.dump() == right.dump()) return std::nullopt;
-  return RunDifference{"", where, and_between(left.dump(), right.dump())};
+  const std::string left_text = json_text(left), right_text = json_text(right);
+  if (left_text == right_text) return std::nullopt;
+  return RunDifference{"", "", and_between(left_text, right_text)};
 }
 
 Json parse(const std::string& text, const fs::path& path) {
@@ -73,87 +83,124 @@ Json parse(const std::string& text, const fs::path& path) {
   }
 }
 
-std::string text_of_file(const fs::path& path) {
-  return read_text_file(path, kMaxComparedBytes);
-}
-
 std::optional<RunDifference> compare_json(const fs::path& left, const fs::path& right) {
-  return first_difference(parse(text_of_file(left), left), parse(text_of_file(right), right), "");
+  return first_difference(parse(read_text_file(left, kMaxComparedFileBytes), left),
+                          parse(read_text_file(right, kMaxComparedFileBytes), right));
 }
 
-struct Row {
-  std::size_t line = 0;
-  Json json;
+/// The lines of a file, one after another.
+class Lines {
+ public:
+  Lines(const fs::path& path, std::uint64_t most) : text_(read_text_file(path, most)) {}
+  /// The next one; none behind the last.
+  std::optional<std::string_view> next() {
+    if (at_ >= text_.size()) return std::nullopt;
+    const std::size_t end = std::min(text_.find('\n', at_), text_.size());
+    const std::string_view line(text_.data() + at_, end - at_);
+    at_ = end + 1;
+    ++number_;
+    return line;
+  }
+  /// Of the line that came last, from 1.
+  std::size_t number() const { return number_; }
+  std::size_t rest() {
+    std::size_t count = 0;
+    while (next()) ++count;
+    return count;
+  }
+
+ private:
+  std::string text_;
+  std::size_t at_ = 0;
+  std::size_t number_ = 0;
 };
 
-std::vector<Row> rows_of(const fs::path& path) {
-  std::vector<Row> rows;
-  std::istringstream text(text_of_file(path));
-  std::size_t number = 0;
-  for (std::string line; std::getline(text, line);) {
-    ++number;
-    Json json = parse(line, path.string() + ", line " + std::to_string(number));
-    // What befell the run's files is not what it computed.
-    if (json.is_object() && json.value("type", "") == "event" &&
-        json.value("what", "") == "checkpoint failed")
-      continue;
-    rows.push_back({number, std::move(json)});
+/// The rows of a run one after another, without those that tell of its files: what befell these is
+/// not what it computed.
+class Rows {
+ public:
+  explicit Rows(const fs::path& path) : path_(path), lines_(path, kMaxComparedRowsBytes) {}
+  std::optional<Json> next() {
+    while (const auto line = lines_.next()) {
+      const std::string where = path_.string() + ", line " + std::to_string(line_number());
+      if (line->size() > kMaxLineBytes)
+        throw Error(ErrorKind::data, "diff_runs", where + ": too long for a row");
+      Json row = parse(std::string(*line), where);
+      const auto has = [&row](const char* key, const char* text) {
+        const auto value = row.find(key);
+        return value != row.end() && *value == text;
+      };
+      if (row.is_object() && has("type", "event") && has("what", "checkpoint failed")) continue;
+      return row;
+    }
+    return std::nullopt;
   }
-  return rows;
+  std::size_t line_number() const { return lines_.number(); }
+  std::size_t rest() {
+    std::size_t count = 0;
+    while (next()) ++count;
+    return count;
+  }
+
+ private:
+  fs::path path_;
+  Lines lines_;
+};
+
+std::optional<RunDifference> lengths(std::size_t left, std::size_t right, const std::string& of) {
+  if (left == right) return std::nullopt;
+  return RunDifference{"", "length",
+                       and_between(std::to_string(left) + of, std::to_string(right) + of)};
 }
 
 std::optional<RunDifference> compare_rows(const fs::path& left_path, const fs::path& right_path) {
-  const std::vector<Row> left = rows_of(left_path), right = rows_of(right_path);
-  for (std::size_t i = 0; i < std::min(left.size(), right.size()); ++i) {
-    if (auto found = first_difference(left[i].json, right[i].json, "")) {
-      std::string lines = "line " + std::to_string(left[i].line);
-      if (left[i].line != right[i].line) lines += " and line " + std::to_string(right[i].line);
-      found->where = lines + (found->where.empty() ? "" : ", " + found->where);
-      return found;
+  Rows left(left_path), right(right_path);
+  for (std::size_t same = 0;; ++same) {
+    const std::optional<Json> a = left.next(), b = right.next();
+    if (!a || !b) {
+      return lengths(same + (a ? 1 + left.rest() : 0), same + (b ? 1 + right.rest() : 0), " rows");
     }
+    auto found = first_difference(*a, *b);
+    if (!found) continue;
+    std::string lines = "line " + std::to_string(left.line_number());
+    if (left.line_number() != right.line_number())
+      lines += " and line " + std::to_string(right.line_number());
+    found->where = lines + (found->where.empty() ? "" : ", " + found->where);
+    return found;
   }
-  if (left.size() == right.size()) return std::nullopt;
-  return RunDifference{
-      "", "length",
-      and_between(std::to_string(left.size()) + " rows", std::to_string(right.size()) + " rows")};
 }
 
-std::vector<std::vector<std::string>> cells_of(const fs::path& path) {
-  std::vector<std::vector<std::string>> lines;
-  std::istringstream text(text_of_file(path));
-  for (std::string line; std::getline(text, line);) {
-    std::vector<std::string>& cells = lines.emplace_back(1);
-    for (const char c : line) {
-      if (c == ',') {
-        cells.emplace_back();
-      } else {
-        cells.back() += c;
-      }
-    }
+std::vector<std::string> cells_of(std::string_view line) {
+  std::vector<std::string> cells;
+  for (std::size_t at = 0, end = 0; end < line.size() || at == 0; at = end + 1) {
+    end = std::min(line.find(',', at), line.size());
+    cells.emplace_back(line.substr(at, end - at));
   }
-  return lines;
+  return cells;
 }
 
 std::optional<RunDifference> compare_csv(const fs::path& left_path, const fs::path& right_path) {
   static const std::set<std::string> kTimes{"train_s", "eval_s", "elapsed_s"};
-  const auto left = cells_of(left_path), right = cells_of(right_path);
-  for (std::size_t i = 0; i < std::min(left.size(), right.size()); ++i) {
-    const std::string line = "line " + std::to_string(i + 1);
-    if (left[i].size() != right[i].size()) {
+  Lines left(left_path, kMaxComparedFileBytes), right(right_path, kMaxComparedFileBytes);
+  std::vector<std::string> headings;
+  for (std::size_t same = 0;; ++same) {
+    const auto a = left.next(), b = right.next();
+    if (!a || !b)
+      return lengths(same + (a ? 1 + left.rest() : 0), same + (b ? 1 + right.rest() : 0), " lines");
+    const std::vector<std::string> as = cells_of(*a), bs = cells_of(*b);
+    if (same == 0) headings = as;
+    const std::string line = "line " + std::to_string(same + 1);
+    if (as.size() != bs.size()) {
       return RunDifference{"", line,
-                           and_between(std::to_string(left[i].size()) + " columns",
-                                       std::to_string(right[i].size()) + " columns")};
+                           and_between(std::to_string(as.size()) + " columns",
+                                       std::to_string(bs.size()) + " columns")};
     }
-    for (std::size_t j = 0; j < left[i].size(); ++j) {
-      const std::string column = j < left[0].size() ? left[0][j] : std::to_string(j);
-      if (left[i][j] == right[i][j] || (i > 0 && kTimes.contains(column))) continue;
-      return RunDifference{"", line + ", " + column, and_between(left[i][j], right[i][j])};
+    for (std::size_t j = 0; j < as.size(); ++j) {
+      const std::string column = j < headings.size() ? headings[j] : std::to_string(j);
+      if (as[j] == bs[j] || (same > 0 && kTimes.contains(column))) continue;
+      return RunDifference{"", line + ", " + column, and_between(as[j], bs[j])};
     }
   }
-  if (left.size() == right.size()) return std::nullopt;
-  return RunDifference{
-      "", "length",
-      and_between(std::to_string(left.size()) + " lines", std::to_string(right.size()) + " lines")};
 }
 
 std::optional<RunDifference> compare_tensors(const Safetensors& left, const Safetensors& right,
@@ -203,7 +250,7 @@ std::optional<RunDifference> compare_checkpoints(const fs::path& left_run,
   for (const auto& [left_path, listed] : common(left_run, right_run)) {
     const CheckpointFile left = read_checkpoint(left_path), right = read_checkpoint(listed.path);
     // The state of what a run computes, position first: it says most when the two differ.
-    if (auto found = first_difference(Json(left.about), Json(right.about), "")) return found;
+    if (auto found = first_difference(Json(left.about), Json(right.about))) return found;
     if (auto found = compare_tensors(left.tensors, right.tensors, {"digest"})) return found;
   }
   return std::nullopt;
@@ -228,6 +275,7 @@ std::vector<RunDifference> compare_runs(const fs::path& left, const fs::path& ri
   const auto note = [&](const char* file, std::optional<RunDifference> difference) {
     if (!difference) return;
     difference->file = file;
+    difference->where = one_line(difference->where, kLongestName);
     differences.push_back(std::move(*difference));
   };
   for (const auto& [file, compare] : files) {

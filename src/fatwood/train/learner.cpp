@@ -5,6 +5,7 @@
 
 #include <fatwood/core/allocator.h>
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/train/learner.h>
 
@@ -90,6 +91,12 @@ void Learner::start_at(std::int64_t epoch, std::int64_t batch, Mode mode) {
 FitResult Learner::fit(std::int64_t epochs, const Callbacks& extra) {
   if (epochs < 1)
     throw Error(ErrorKind::usage, "fit", std::to_string(epochs) + " epochs, wanted 1 or more");
+  // More than the file of the rows may say.
+  if (epochs > kMaxCount / std::max<std::int64_t>(run_.training_batches(), 1)) {
+    throw Error(ErrorKind::usage, "fit",
+                std::to_string(epochs) + " epochs of " + std::to_string(run_.training_batches()) +
+                    " batches, wanted 2^50 batches in all at most");
+  }
   const std::int64_t first_epoch = std::exchange(first_epoch_, 0);
   std::int64_t first_batch = std::exchange(first_batch_, 0);
   bool trained = std::exchange(first_mode_, Mode::training) == Mode::evaluation;

@@ -33,9 +33,10 @@ class Learner {
   /// Throws Error{usage} when the model or the training batches are missing.
   explicit Learner(LearnerOptions options);
 
-  /// Trains for `epochs`: each a pass through the training batches, then one through the evaluation
-  /// batches if there are any. `extra` takes part in this fit only. A cancelled fit returns
-  /// normally and says why. Errors of callbacks and of LibTorch pass through, after every cleanup.
+  /// Trains for `epochs`, 2^50 batches in all at most: each a pass through the training batches,
+  /// then one through the evaluation batches if there are any. `extra` takes part in this fit only.
+  /// A cancelled fit returns normally and says why. Errors of callbacks and of LibTorch pass
+  /// through, after every cleanup.
   FitResult fit(std::int64_t epochs, const Callbacks& extra = {});
 
   /// One pass through the evaluation batches, metrics in `run().epoch_metrics`. The learner's own
