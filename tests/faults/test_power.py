@@ -44,11 +44,12 @@ def finished_files(root):
 
 
 def end_of_rows(records):
-    """The number of the sync behind the row with which a run ends; `summary.csv` is durable by then."""
+    """The number of the sync behind the row with which a run ends; `summary.csv` is durable by then. None where
+    that row was written and not synced."""
     ends = [number for number, record in enumerate(records, 1) if record.op == "write" and
             record.path.endswith("/rows.jsonl") and b'"type":"end"' in record.data]
-    return next(number for number, record in enumerate(records[ends[-1]:], ends[-1] + 1)
-                if record.op == "sync" and record.path.endswith("/rows.jsonl"))
+    return next((number for number, record in enumerate(records[ends[-1]:], ends[-1] + 1)
+                 if record.op == "sync" and record.path.endswith("/rows.jsonl")), None)
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +159,10 @@ def test_a_power_cut_during_a_resume_loses_nothing(reference, killed, empty, tmp
         run, ended = killed(f"{kind}:any:{number}:{number}:0")
         again = training.resume(run, root=run.parent, journal=tmp_path / "journal")
         assert again.code == 0 and training.result(run) == reference.result, again.stderr
-        rows, finished = (run / "rows.jsonl").read_bytes(), finished_files(run.parent)
+        rows, finished, left = (run / "rows.jsonl").read_bytes(), finished_files(run.parent), disk.read(run.parent)
+        table = {"run/summary.csv": finished["run/summary.csv"]}
         records = ended.records + again.records
+        end = end_of_rows(records)
         changes = {at: training.phase(record) for at, record in enumerate(records, 1) if at > len(ended.records) and record.op != "said"}
         # A resume from the last checkpoint does little.
         phases = sorted(set(changes.values()))
@@ -175,12 +178,14 @@ def test_a_power_cut_during_a_resume_loses_nothing(reference, killed, empty, tmp
             calls += 1
             saved = training.committed(records[:at])
             for variant in VARIANTS:
-                lost = loss(tree.after_cut(variant), saved, rows, finished if at == len(records) else None)
+                done = finished if at == len(records) else table if end and at >= end else None
+                lost = loss(tree.after_cut(variant), saved, rows, done)
                 assert not lost, f"{kind} {number}, cut behind call {at} of {len(records)}, {variant}: {lost}"
             if at in drawn:
-                cuts.append(training.phase(record))
                 variant = VARIANTS[len(cuts) % len(VARIANTS)]
+                cuts.append(training.phase(record))
                 steps += resumed_cut(tree.after_cut(variant), tmp_path / "cut", saved, reference, f"{kind} {number}, call {at}, {variant}")
+        assert tree.now() == left, f"{kind} {number}: the journals hold another folder"
     with capsys.disabled():
         print(f"\n{calls} calls of resumes, {len(cuts)} cuts: {training.counted(cuts)}; resumed from steps {training.counted(steps)}")
     assert len(steps) > len(cuts) // 2
