@@ -103,11 +103,6 @@ class Lines {
   }
   /// Of the line that came last, from 1.
   std::size_t number() const { return number_; }
-  std::size_t rest() {
-    std::size_t count = 0;
-    while (next()) ++count;
-    return count;
-  }
 
  private:
   std::string text_;
@@ -136,16 +131,19 @@ class Rows {
     return std::nullopt;
   }
   std::size_t line_number() const { return lines_.number(); }
-  std::size_t rest() {
-    std::size_t count = 0;
-    while (next()) ++count;
-    return count;
-  }
 
  private:
   fs::path path_;
   Lines lines_;
 };
+
+/// How many are left in `source`, Lines or Rows.
+template <class Source>
+std::size_t rest_of(Source& source) {
+  std::size_t count = 0;
+  while (source.next()) ++count;
+  return count;
+}
 
 std::optional<RunDifference> lengths(std::size_t left, std::size_t right, const std::string& of) {
   if (left == right) return std::nullopt;
@@ -158,7 +156,8 @@ std::optional<RunDifference> compare_rows(const fs::path& left_path, const fs::p
   for (std::size_t same = 0;; ++same) {
     const std::optional<Json> a = left.next(), b = right.next();
     if (!a || !b) {
-      return lengths(same + (a ? 1 + left.rest() : 0), same + (b ? 1 + right.rest() : 0), " rows");
+      return lengths(same + (a ? 1 + rest_of(left) : 0), same + (b ? 1 + rest_of(right) : 0),
+                     " rows");
     }
     auto found = first_difference(*a, *b);
     if (!found) continue;
@@ -186,7 +185,8 @@ std::optional<RunDifference> compare_csv(const fs::path& left_path, const fs::pa
   for (std::size_t same = 0;; ++same) {
     const auto a = left.next(), b = right.next();
     if (!a || !b)
-      return lengths(same + (a ? 1 + left.rest() : 0), same + (b ? 1 + right.rest() : 0), " lines");
+      return lengths(same + (a ? 1 + rest_of(left) : 0), same + (b ? 1 + rest_of(right) : 0),
+                     " lines");
     const std::vector<std::string> as = cells_of(*a), bs = cells_of(*b);
     if (same == 0) headings = as;
     const std::string line = "line " + std::to_string(same + 1);
