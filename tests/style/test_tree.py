@@ -15,11 +15,12 @@ MAY_INCLUDE = {
     "io": ["core"],
     "data": ["core", "io"],
     "kernels": ["core"],
-    "model": ["core", "io", "data", "kernels"],
+    "cuda": ["core", "io"],
+    "model": ["core", "io", "data", "kernels", "cuda"],
     "engine": ["core", "kernels", "model"],
-    "train": ["core", "io", "data", "kernels", "model", "engine"],
-    "inspect": ["core", "io", "data", "kernels", "model", "engine", "train"],
-    "recipes": ["core", "io", "data", "kernels", "model", "engine", "train", "inspect", "report"],
+    "train": ["core", "io", "data", "kernels", "cuda", "model", "engine"],
+    "inspect": ["core", "io", "data", "kernels", "cuda", "model", "engine", "train"],
+    "recipes": ["core", "io", "data", "kernels", "cuda", "model", "engine", "train", "inspect", "report"],
     "report": ["core", "io"],
 }
 WITHOUT_LIBTORCH = ["core", "io", "data", "kernels", "report"]

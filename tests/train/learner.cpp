@@ -245,6 +245,32 @@ TEST(Learner, starts_in_the_middle_where_told_and_there_the_step_is_its_position
   EXPECT_EQ(seen.back(), std::make_tuple(2, 3, 11));
 }
 
+// As GraphedSteps does it on a GPU.
+TEST(Learner, reads_what_an_engine_measured_of_this_batch_and_no_other) {
+  std::vector<std::string> log;
+  std::vector<double> losses;
+  int readings = 0;
+  const auto look = [&](const std::string& event, auto& run) {
+    if (event == "after_predict" && run.batch_index == 1) {
+      run.measured = [&readings] {
+        ++readings;
+        return Run::Measured{.loss = 7, .gradient_norms = 1};
+      };
+    }
+    if (event == "after_batch" && run.training()) losses.push_back(run.loss_value());
+    if (event == "after_batch") {
+      EXPECT_EQ(static_cast<bool>(run.measured), run.batch_index == 1);
+    }
+  };
+  Learner learner = tiny_learner({std::make_shared<Scribe>(log, look)});
+  learner.fit(1);
+  ASSERT_EQ(losses.size(), 4U);
+  EXPECT_EQ(losses[1], 7);
+  EXPECT_NE(losses[0], 7);
+  EXPECT_NE(losses[2], 7);
+  EXPECT_EQ(readings, 1);
+}
+
 TEST(Learner, refuses_to_start_without_what_it_needs) {
   EXPECT_THROW(Learner({}), Error);
   Learner learner = tiny_learner();

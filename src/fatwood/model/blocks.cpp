@@ -1,4 +1,6 @@
 #include <fatwood/core/error.h>
+#include <fatwood/cuda/activation_norm.h>
+#include <fatwood/cuda/convolution.h>
 #include <fatwood/model/blocks.h>
 #include <fatwood/model/libtorch.h>
 
@@ -49,10 +51,18 @@ Tensor ResidualConvBlock::compute(const Tensor& x) {
   const Tensor y = conv_b->forward(conv_a->forward(x));
   Tensor identity = x;
   if (options_.stride == 2) {
-    identity = torch::avg_pool2d(identity, /*kernel_size=*/2, /*stride=*/2, /*padding=*/0,
-                                 /*ceil_mode=*/true);
+    identity = cuda::takes_average_pool(x)
+                   ? cuda::average_pool(x)
+                   : torch::avg_pool2d(x, /*kernel_size=*/2, /*stride=*/2, /*padding=*/0,
+                                       /*ceil_mode=*/true);
   }
-  if (options_.c_in != options_.c_out) identity = id_conv->forward(identity);
+  if (options_.c_in != options_.c_out) {
+    identity = cuda::takes_convolution(identity, id_conv->weight, /*stride=*/1)
+                   ? cuda::convolution(identity, id_conv->weight, id_conv->bias, /*stride=*/1)
+                   : id_conv->forward(identity);
+  }
+  if (options_.act && cuda::takes_sum(y, identity))
+    return cuda::sum_activation(y, identity, on_gpu(options_.relu));
   const Tensor sum = y + identity;
   return options_.act ? general_relu(sum, options_.relu) : sum;
 }

@@ -2,6 +2,8 @@
 #include <sstream>
 
 #include <fatwood/core/error.h>
+#include <fatwood/cuda/activation_norm.h>
+#include <fatwood/cuda/convolution.h>
 #include <fatwood/model/conv.h>
 #include <fatwood/model/init.h>
 #include <fatwood/model/libtorch.h>
@@ -18,6 +20,10 @@ Tensor general_relu(const Tensor& x, const GeneralReLUOptions& options) {
   }
   Tensor y = torch::relu(x);
   return options.b != 0 ? y - options.b : y;
+}
+
+cuda::Activation on_gpu(const GeneralReLUOptions& options) {
+  return {static_cast<float>(options.a), static_cast<float>(options.b)};
 }
 
 std::string GeneralReLU::description() const {
@@ -72,7 +78,13 @@ std::string Conv::description() const {
 
 Tensor Conv::compute(const Tensor& x) {
   check_input(x, options_.c_in, "Conv");
-  Tensor y = torch::conv2d(x, weight, bias, options_.stride, options_.ks / 2);
+  Tensor y = cuda::takes_convolution(x, weight, options_.stride)
+                 ? cuda::convolution(x, weight, bias, options_.stride)
+                 : torch::conv2d(x, weight, bias, options_.stride, options_.ks / 2);
+  if (norm && cuda::takes_norm(y, *norm)) {
+    return cuda::activation_norm(y, options_.act ? on_gpu(options_.relu) : cuda::Activation{},
+                                 *norm);
+  }
   if (options_.act) y = general_relu(y, options_.relu);
   return norm ? norm->forward(y) : y;
 }

@@ -10,6 +10,10 @@
 
 namespace fatwood {
 
+namespace cuda {
+struct Activation;
+}
+
 struct GeneralReLUOptions {
   double a = 0.1;  ///< slope below zero; 0: plain relu
   double b = 0.4;  ///< subtracted afterwards
@@ -17,6 +21,9 @@ struct GeneralReLUOptions {
 
 /// leaky_relu(x, a) − b, element by element.
 Tensor general_relu(const Tensor& x, const GeneralReLUOptions& options = {});
+
+/// The same as cuda's kernels take it (cuda/activation_norm.h).
+cuda::Activation on_gpu(const GeneralReLUOptions& options);
 
 class GeneralReLU : public Layer {
  public:

@@ -9,6 +9,11 @@ namespace fatwood {
 
 Tensor Layer::forward(const Tensor& x) {
   if (taps_.empty()) return compute(x);
+  if (TapDeferral* deferral = TapDeferral::active()) {
+    Tensor y = compute(x);
+    deferral->computed(*this, y);
+    return y;
+  }
   announce_taps();
   Tensor y = compute(x);
   serve_taps(x, y);

@@ -5,6 +5,8 @@
 
 namespace fatwood {
 
+thread_local TapDeferral* TapDeferral::active_ = nullptr;
+
 TapHandle& TapHandle::operator=(TapHandle&& other) noexcept {
   if (this != &other) {
     remove();

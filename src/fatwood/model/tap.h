@@ -73,8 +73,28 @@ class [[nodiscard]] TapHandle {
   std::int64_t id_ = 0;
 };
 
+/// While one lives, this thread's layers that have taps give it what they computed and serve none:
+/// for an engine that serves them later, through Layer::serve_taps. The newest one counts.
+class TapDeferral {
+ public:
+  TapDeferral() : outer_(active_) { active_ = this; }
+  virtual ~TapDeferral() { active_ = outer_; }
+  TapDeferral(const TapDeferral&) = delete;
+  TapDeferral& operator=(const TapDeferral&) = delete;
+
+  virtual void computed(Layer& layer, const Tensor& output) = 0;
+  static TapDeferral* active() { return active_; }
+
+ private:
+  TapDeferral* outer_;
+  static thread_local TapDeferral* active_;
+};
+
 /// Mean, unbiased deviation and, if `hist`, the histogram of |x| of a dense float tensor of any
 /// layout. Source of the definitions: `torch::mean`, `torch::std`, `torch::histc(|x|, 40, 0, 10)`.
 ActivationStatistics measure_activation(const Tensor& x, bool hist);
+
+/// The same from what cuda::measure wrote: mean, deviation and, if `hist`, the counts.
+ActivationStatistics statistics_of(const double* measured, bool hist);
 
 }  // namespace fatwood

@@ -24,18 +24,27 @@ struct JobData {
 JobData load_data(const TrainRunOptions& options,
                   const std::function<void(std::string_view)>& say = {});
 
-/// Training batches as the options say; evaluation batches in the order of the data set.
-Loaders make_loaders(const TrainRunOptions& options, const JobData& data);
+/// Training batches as the options say; evaluation batches in the order of the data set. For a GPU
+/// the data set is copied there (train/resident_images.h), in a build with CUDA.
+Loaders make_loaders(const TrainRunOptions& options, const JobData& data, torch::Device device);
 
-/// The network with its first weights, or those of options.initial_checkpoint; runs as LibTorch
-/// does until `use_engine`.
-LayerPtr make_model(const TrainRunOptions& options, const JobData& data);
+/// The network with its first weights, or those of options.initial_checkpoint, on `device`; runs as
+/// LibTorch does until `use_engine`.
+LayerPtr make_model(const TrainRunOptions& options, const JobData& data, torch::Device device);
 
 /// `use_engine` as options.engine, options.amp and options.tuning say; returns the tuned table that
 /// it was given, nullptr where there is none or the engine does not ask it. `say` hears of an
-/// instruction set on which bf16 is no gain.
-TuningPtr apply_engine(const TrainRunOptions& options, Layer& model,
+/// instruction set on which bf16 is no gain. On a GPU the layers stay LibTorch's: there it is
+/// add_graphs() that makes the engine.
+TuningPtr apply_engine(const TrainRunOptions& options, Layer& model, torch::Device device,
                        const std::function<void(std::string_view)>& say = {});
+
+/// Where options.engine is fused and `device` a GPU: adds what records training's steps as graphs
+/// there (train/graphed_steps.h), and runs them in bfloat16 if options.amp says so. To be called
+/// behind DevicePlacement's adding. `say` hears of what is not recorded. Throws Error{usage} for
+/// bf16 in a build without CUDA.
+void add_graphs(Callbacks& callbacks, const TrainRunOptions& options, torch::Device device,
+                const std::function<void(std::string_view)>& say);
 
 OptimizerPtr make_optimizer(const TrainRunOptions& options, const Layer& model);
 

@@ -48,13 +48,14 @@ LrFindResult lr_find_run(const LrFindRunOptions& options,
   if (train.threads > 0) at::set_num_threads(train.threads);
   set_seed(train.seed, train.deterministic);
   const JobData data = load_data(train, say);
-  const LayerPtr model = make_model(train, data);
-  apply_engine(train, *model, say);
+  const LayerPtr model = make_model(train, data, device);
+  apply_engine(train, *model, device, say);
 
-  const Loaders loaders = make_loaders(train, data);
+  const Loaders loaders = make_loaders(train, data, device);
   check_norms(*model, *loaders.train);
 
   Callbacks callbacks{std::make_shared<DevicePlacement>()};
+  add_graphs(callbacks, train, device, say);
   if (train.grad_accum_steps > 1)
     callbacks.push_back(std::make_shared<AccumulateGradients>(train.grad_accum_steps));
   if (train.clip_grad > 0) callbacks.push_back(std::make_shared<ClipGradients>(train.clip_grad));

@@ -87,7 +87,7 @@ json machine_of(const TrainRunOptions& options, Layer& model, torch::Device devi
                {"threads", at::get_num_threads()}, {"device", device.str()},
                {"cpu", this_machine().cpu},        {"libtorch", TORCH_VERSION}};
   if (options.amp != "none") machine["amp"] = options.amp;
-  if (options.engine == name_of(Engine::fused))
+  if (options.engine == name_of(Engine::fused) && !device.is_cuda())
     machine["plan"] = plan_of(options, model, data, tuning);
   return machine;
 }

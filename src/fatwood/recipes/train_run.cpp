@@ -65,7 +65,7 @@ std::shared_ptr<Lsuv> make_lsuv(const std::function<void(std::string_view)>& say
 }
 
 Callbacks make_callbacks(const TrainRunOptions& options, const TrainRunHooks& hooks,
-                         std::int64_t classes, const SchedulePtr& schedule,
+                         torch::Device device, std::int64_t classes, const SchedulePtr& schedule,
                          const std::shared_ptr<Recorder>& recorder) {
   Callbacks callbacks{std::make_shared<DevicePlacement>(),
                       std::make_shared<StopOnDivergence>(),
@@ -73,6 +73,7 @@ Callbacks make_callbacks(const TrainRunOptions& options, const TrainRunHooks& ho
                       Metrics::usual(classes),
                       recorder,
                       std::make_shared<StopOnRequest>(hooks.stop)};
+  add_graphs(callbacks, options, device, hooks.say);
   if (options.init == "lsuv") callbacks.push_back(make_lsuv(hooks.say));
   if (options.grad_accum_steps > 1) {
     callbacks.push_back(std::make_shared<AccumulateGradients>(options.grad_accum_steps));
@@ -137,8 +138,8 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
   set_seed(options.seed, options.deterministic);
   const JobData data = load_data(options, hooks.say);
   const std::int64_t classes = data.classes();
-  const LayerPtr model = make_model(options, data);
-  const Loaders loaders = make_loaders(options, data);
+  const LayerPtr model = make_model(options, data, device);
+  const Loaders loaders = make_loaders(options, data, device);
   const Summary summary =
       summarize(*model, loaders.train->get(0, 0).x);  // the network fits the images, or this throws
 
@@ -146,7 +147,7 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
 
   const SchedulePtr schedule = make_schedule(options, loaders.train->batches());
 
-  const TuningPtr tuning = apply_engine(options, *model, hooks.say);
+  const TuningPtr tuning = apply_engine(options, *model, device, hooks.say);
 
   RunFolder folder =
       options.resume ? RunFolder::reopen(options.output)
@@ -174,7 +175,7 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
                       .machine = machine_of(options, *model, device, data, tuning),
                       .data = data_of(*data.train, *data.eval)};
   const auto checkpointing = std::make_shared<Checkpointing>(keeper.checkpointing());
-  Callbacks callbacks = make_callbacks(options, hooks, classes, schedule, result.recorder);
+  Callbacks callbacks = make_callbacks(options, hooks, device, classes, schedule, result.recorder);
   callbacks.push_back(checkpointing);
   callbacks.insert(callbacks.end(), hooks.callbacks.begin(), hooks.callbacks.end());
   Learner learner({.model = model,

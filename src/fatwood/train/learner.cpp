@@ -43,7 +43,7 @@ StepParts default_step_parts() {
 }
 
 double Run::loss_value() {
-  if (!loss_value_) loss_value_ = loss.item<double>();
+  if (!loss_value_) loss_value_ = measured ? measured().loss : loss.item<double>();
   return *loss_value_;
 }
 
@@ -146,6 +146,7 @@ FitResult Learner::run_brackets(std::int64_t epochs, const Callbacks& own, const
     run_.model->train(was_training);
     run_.batch = {};
     run_.predictions = run_.loss = Tensor();
+    run_.forget_measured();
     run_.callbacks.clear();
     active_.clear();
   };
@@ -210,7 +211,7 @@ void Learner::pass(Mode mode, std::int64_t first_batch) {
     for (; run_.batch_index < run_.batches && !run_.cancelled(); ++run_.batch_index) {
       count_steps();
       run_.batch = source.get(run_.epoch, run_.batch_index);
-      run_.forget_loss_value();
+      run_.forget_measured();
       bool made = false;
       bracket(kBatch, [&] { made = one_batch(); });
       if (run_.cancelled() && !made) break;  // the fit ends before this batch

@@ -37,8 +37,7 @@ class Accuracy : public Metric {
   void update(const Tensor& predictions, const Tensor& targets, double) override {
     const torch::NoGradGuard no_grad;
     const Tensor cells = targets * classes_ + predictions.argmax(1);
-    const Tensor counts =
-        torch::bincount(cells, /*weights=*/{}, classes_ * classes_).reshape({classes_, classes_});
+    const Tensor counts = count(cells).reshape({classes_, classes_});
     counts_ = counts_.defined() ? counts_.to(counts.device()).add_(counts) : counts;
   }
   double value() const override {
@@ -63,6 +62,14 @@ class Accuracy : public Metric {
   }
 
  private:
+  Tensor count(const Tensor& cells) const {
+    const std::int64_t size = classes_ * classes_;
+    // On a GPU bincount waits for the device, to see the largest entry; small tables do without.
+    if (cells.is_cuda() && size * cells.numel() <= (std::int64_t{1} << 22))
+      return (torch::arange(size, cells.options()).unsqueeze(1) == cells).sum(1);
+    return torch::bincount(cells, /*weights=*/{}, size);
+  }
+
   std::int64_t classes_;
   Average average_;
   Tensor counts_;

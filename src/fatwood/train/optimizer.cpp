@@ -1,7 +1,9 @@
 #include <cmath>
+#include <map>
 #include <unordered_map>
 
 #include <fatwood/core/error.h>
+#include <fatwood/cuda/cuda.h>
 #include <fatwood/model/layer.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/train/optimizer.h>
@@ -77,25 +79,43 @@ class AdamW : public Optimizer {
   void step() override {
     const torch::NoGradGuard no_grad;
     for (const ParamGroup& group : groups()) {
-      std::vector<Tensor> parameters, grads, exp_avgs, exp_avg_sqs, steps;
+      Pass pass;
+      std::map<float, Pass> on_gpu;  // for cuda's kernel, by the number of the update
       for (const auto& [name, parameter] : group.parameters) {
         if (!parameter.grad().defined()) continue;
         Slot& slot = slots_[parameter.unsafeGetTensorImpl()];
         if (!slot.exp_avg.defined()) {
           slot = {torch::zeros_like(parameter), torch::zeros_like(parameter),
-                  torch::zeros(
-                      {}, torch::TensorOptions().dtype(torch::kFloat).device(parameter.device()))};
+                  torch::zeros({}, step_options(parameter))};
         }
-        slot.step += 1;
-        parameters.push_back(parameter);
-        grads.push_back(gradient_like(parameter));
-        exp_avgs.push_back(slot.exp_avg);
-        exp_avg_sqs.push_back(slot.exp_avg_sq);
-        steps.push_back(slot.step);
+        if (slot.step.is_cpu()) {
+          *slot.step.data_ptr<float>() += 1;
+        } else {
+          slot.step += 1;
+        }
+        const bool own = on_cuda_kernel(parameter) && parameter.is_non_overlapping_and_dense() &&
+                         parameter.strides() == slot.exp_avg.strides() &&
+                         parameter.strides() == slot.exp_avg_sq.strides();
+        Pass& taker = own ? on_gpu[*slot.step.const_data_ptr<float>()] : pass;
+        taker.parameters.push_back(parameter);
+        taker.grads.push_back(gradient_like(parameter));
+        taker.exp_avgs.push_back(slot.exp_avg);
+        taker.exp_avg_sqs.push_back(slot.exp_avg_sq);
+        if (!own) taker.steps.push_back(slot.step.to(parameter.device()));
       }
-      if (parameters.empty()) continue;
-      at::_fused_adamw_(parameters, grads, exp_avgs, exp_avg_sqs, /*max_exp_avg_sqs=*/{}, steps,
-                        group.lr, group.momentum, options_.beta2, group.weight_decay, options_.eps,
+      for (const auto& [update, own] : on_gpu) {
+        cuda_pass_.run(own.parameters, own.grads, own.exp_avgs, own.exp_avg_sqs,
+                       {.lr = group.lr,
+                        .beta1 = group.momentum,
+                        .beta2 = options_.beta2,
+                        .weight_decay = group.weight_decay,
+                        .eps = options_.eps,
+                        .step = update});
+      }
+      if (pass.parameters.empty()) continue;
+      at::_fused_adamw_(pass.parameters, pass.grads, pass.exp_avgs, pass.exp_avg_sqs,
+                        /*max_exp_avg_sqs=*/{}, pass.steps, group.lr, group.momentum,
+                        options_.beta2, group.weight_decay, options_.eps,
                         /*amsgrad=*/false,
                         /*maximize=*/false);
     }
@@ -126,10 +146,7 @@ class AdamW : public Optimizer {
       } else if (what == "exp_avg_sq") {
         load_slot(slot.exp_avg_sq, parameter, value, key);
       } else if (what == "step" && value.numel() == 1) {
-        slot.step = value
-                        .to(torch::TensorOptions().dtype(torch::kFloat).device(parameter.device()),
-                            false, true)
-                        .reshape({});
+        slot.step = value.to(step_options(parameter), false, true).reshape({});
       } else {
         throw Error(ErrorKind::model, "load_optimizer", key + ": not a state of AdamW");
       }
@@ -147,8 +164,23 @@ class AdamW : public Optimizer {
   struct Slot {
     Tensor exp_avg, exp_avg_sq, step;
   };
+  struct Pass {
+    std::vector<Tensor> parameters, grads, exp_avgs, exp_avg_sqs, steps;
+  };
+  static bool on_cuda_kernel(const Tensor& parameter) {
+    return cuda::built() && parameter.is_cuda() && parameter.scalar_type() == torch::kFloat;
+  }
+  /// cuda's kernel is told the number of the update; LibTorch's operator reads it beside the
+  /// values.
+  static torch::TensorOptions step_options(const Tensor& parameter) {
+    return torch::TensorOptions()
+        .dtype(torch::kFloat)
+        .device(on_cuda_kernel(parameter) ? torch::Device(torch::kCPU) : parameter.device());
+  }
+
   AdamWOptions options_;
   StateMap<Slot> slots_;
+  cuda::AdamWPass cuda_pass_;
 };
 
 class SGD : public Optimizer {

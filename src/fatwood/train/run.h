@@ -75,6 +75,14 @@ struct Run {
   /// Value of `loss`; waits for the device. Asked more than once a batch, it is read once.
   double loss_value();
 
+  /// Set by an engine that computes them beside the batch's own work: where they are read from, for
+  /// this batch. The first reading waits for the device.
+  struct Measured {
+    double loss = 0;
+    double gradient_norms = 0;  ///< the sum of the gradients' 2-norms, as backward() left them
+  };
+  std::function<Measured()> measured;
+
   // What callbacks leave for those after them.
   std::vector<MetricInfo> metrics;  ///< columns, set before the fit starts
   MetricValues epoch_metrics;       ///< of the pass that just ended
@@ -97,7 +105,10 @@ struct Run {
 
  private:
   friend class Learner;
-  void forget_loss_value() { loss_value_.reset(); }
+  void forget_measured() {
+    loss_value_.reset();
+    measured = nullptr;
+  }
 
   bool failed_ = false;
   std::optional<Cancel> cancel_;

@@ -47,7 +47,9 @@ void StopOnDivergence::after_backward(Run& run) {
   }
   if (grads.empty()) return;
   // A sum of norms is finite exactly when every entry is, short of overflow.
-  const double total = torch::stack(torch::_foreach_norm(grads)).sum().item<double>();
+  const double total = run.measured
+                           ? run.measured().gradient_norms
+                           : torch::stack(torch::_foreach_norm(grads)).sum().item<double>();
   if (std::isfinite(total)) return;
   const std::string culprit =
       first_not_finite(*run.optimizer, [](const Tensor& parameter) { return parameter.grad(); });

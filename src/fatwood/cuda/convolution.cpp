@@ -1,0 +1,268 @@
+#include <algorithm>
+#include <optional>
+#include <string>
+
+#include <ATen/Context.h>
+#include <ATen/autocast_mode.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <fatwood/cuda/activation_norm.h>
+#include <fatwood/cuda/autograd.h>
+#include <fatwood/cuda/convolution.h>
+#include <fatwood/cuda/device.h>
+#include <fatwood/cuda/program.h>
+
+namespace fatwood::cuda {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// As in convolution.cu.
+constexpr int kConvThreads = 128, kMostTaps = 49, kGroups = 16;
+// What a convolution may have for the kernels' registers and shared memory.
+constexpr std::int64_t kMostChannels = 32, kMostProducts = 288;
+constexpr int kMostPatch = 6144;  // values of a tile's patch
+constexpr std::int64_t kMostPartials = std::int64_t{1} << 21;
+
+struct Tap {
+  signed char dy = 0, dx = 0;
+  short weight = 0;
+};
+
+struct Gathering {
+  int row_h = 0, row_w = 0, mul = 1;
+  int height = 0, width = 0, channels = 0;
+  int out_mul = 1, out_y = 0, out_x = 0;
+  int tile_h = 1, tile_w = 8, tiles_y = 0, tiles_x = 0;
+  int min_dy = 0, min_dx = 0, patch_h = 0, patch_w = 0, pitch = 0;
+  int quads = 0;
+  int taps = 0;
+  Tap tap[kMostTaps];
+
+  int tiles(std::int64_t images) const { return static_cast<int>(images) * tiles_y * tiles_x; }
+  int patch() const { return patch_h * patch_w * pitch; }
+};
+
+constexpr int kMostParts = 4;
+struct Gatherings {
+  Gathering part[kMostParts];
+};
+
+/// The sizes of one convolution, in the kernels' words.
+struct Sizes {
+  std::int64_t images;
+  int in, out, height, width, kernel, stride, pad, out_h, out_w;
+
+  Sizes(const Tensor& x, const Tensor& weight, std::int64_t by)
+      : images(x.size(0)),
+        in(static_cast<int>(x.size(1))),
+        out(static_cast<int>(weight.size(0))),
+        height(static_cast<int>(x.size(2))),
+        width(static_cast<int>(x.size(3))),
+        kernel(static_cast<int>(weight.size(2))),
+        stride(static_cast<int>(by)),
+        pad(kernel / 2),
+        out_h((height + stride - 1) / stride),
+        out_w((width + stride - 1) / stride) {}
+  int products() const { return kernel * kernel * in; }
+};
+
+/// What the output's pixels read of the input.
+Gathering of_input(const Sizes& s) {
+  Gathering g;
+  g.row_h = s.out_h;
+  g.row_w = s.out_w;
+  g.mul = s.stride;
+  g.height = s.height;
+  g.width = s.width;
+  g.channels = s.in;
+  g.taps = s.kernel * s.kernel;
+  for (int t = 0; t < g.taps; ++t) {
+    g.tap[t] = {static_cast<signed char>(t / s.kernel - s.pad),
+                static_cast<signed char>(t % s.kernel - s.pad), static_cast<short>(t)};
+  }
+  return g;
+}
+
+/// What the input's pixels (stride·v + y, stride·u + x) read of the output's gradient.
+Gathering of_gradient(const Sizes& s, int y, int x) {
+  Gathering g;
+  g.row_h = (s.height - y + s.stride - 1) / s.stride;
+  g.row_w = (s.width - x + s.stride - 1) / s.stride;
+  g.height = s.out_h;
+  g.width = s.out_w;
+  g.channels = s.out;
+  g.out_mul = s.stride;
+  g.out_y = y;
+  g.out_x = x;
+  for (int t = 0; t < s.kernel * s.kernel; ++t) {
+    const int dy = y + s.pad - t / s.kernel, dx = x + s.pad - t % s.kernel;
+    if (dy % s.stride != 0 || dx % s.stride != 0) continue;
+    g.tap[g.taps++] = {static_cast<signed char>(dy / s.stride),
+                       static_cast<signed char>(dx / s.stride), static_cast<short>(t)};
+  }
+  return g;
+}
+
+/// Who reads the patches, eight lanes along the pixels and four along the channels, or four and
+/// eight: by that go the distances of pixels at which they read different banks of shared memory.
+enum class Reader { products, gradients };
+
+int pitch_for(int channels, Reader reader) {
+  if (channels < 4) return channels;
+  const int whole = (channels + 3) / 4 * 4;
+  if (reader == Reader::products) return whole % 8 == 4 ? whole : whole + 4;
+  return whole + (24 - whole % 16) % 16;  // 8 more than a multiple of 16
+}
+
+/// Cuts the rows into tiles whose patches fit.
+void cut(Gathering& g, const Tensor& source, Reader reader) {
+  int max_dy = 0, max_dx = 0;
+  for (int t = 0; t < g.taps; ++t) {
+    const Tap& tap = g.tap[t];
+    g.min_dy = t == 0 ? tap.dy : std::min<int>(g.min_dy, tap.dy);
+    g.min_dx = t == 0 ? tap.dx : std::min<int>(g.min_dx, tap.dx);
+    max_dy = t == 0 ? tap.dy : std::max<int>(max_dy, tap.dy);
+    max_dx = t == 0 ? tap.dx : std::max<int>(max_dx, tap.dx);
+  }
+  if (g.row_h == 0 || g.row_w == 0) return;  // no such pixels: no tiles
+  g.pitch = pitch_for(g.channels, reader);
+  g.quads =
+      g.channels % 4 == 0 && reinterpret_cast<std::uintptr_t>(source.const_data_ptr()) % 16 == 0;
+  const auto size = [&](int h, int w) {
+    g.tile_h = h;
+    g.tile_w = w;
+    g.patch_h = (h - 1) * g.mul + max_dy - g.min_dy + 1;
+    g.patch_w = (w - 1) * g.mul + max_dx - g.min_dx + 1;
+    return g.patch();
+  };
+  int w = std::min((g.row_w + 7) / 8 * 8, 64);
+  while (w > 8 && size(1, w) > kMostPatch) w = (w / 2 + 7) / 8 * 8;
+  int h = std::min(g.row_h, kGroups * 8 / w);
+  while (h > 1 && size(h, w) > kMostPatch) --h;
+  size(h, w);
+  g.tiles_y = (g.row_h + h - 1) / h;
+  g.tiles_x = (g.row_w + w - 1) / w;
+}
+
+/// Strides of the weights in the order of the kernels' documentation.
+struct WeightStrides {
+  int out, in, tap;
+};
+
+/// `out`: channels-last, of `columns` channels.
+void convolve(const Tensor& source, const Tensor& weight, const Tensor& bias, Gatherings g,
+              int parts, WeightStrides strides, const Tensor& out) {
+  int images = static_cast<int>(out.size(0)), columns = static_cast<int>(out.size(1));
+  int height = static_cast<int>(out.size(2)), width = static_cast<int>(out.size(3));
+  int tiles = 0, patch = 0;
+  for (int i = 0; i < parts; ++i) {
+    cut(g.part[i], source, Reader::products);
+    tiles = std::max(tiles, g.part[i].tiles(images));
+    patch = std::max(patch, g.part[i].patch());
+  }
+  const void* values = source.const_data_ptr();
+  const void* weights = weight.const_data_ptr();
+  const void* added = bias.defined() ? bias.const_data_ptr() : nullptr;
+  void* result = out.data_ptr();
+  auto arguments = addresses_of(values, weights, added, g, images, columns, strides.out, strides.in,
+                                strides.tap, height, width, result);
+  const char* blocks = columns <= 8 ? "1" : columns <= 16 ? "2" : "4";
+  launch((std::string("convolve_") + blocks + suffix_of(source)).c_str(), {.x = tiles, .z = parts},
+         kConvThreads, arguments.data(), patch * std::int64_t{sizeof(float)});
+}
+
+Tensor weight_gradient(const Tensor& x, const Tensor& dy, const Tensor& weight, const Sizes& s) {
+  Gathering g = of_input(s);
+  cut(g, x, Reader::gradients);
+  int images = static_cast<int>(s.images), outs = s.out, count = s.out * s.products();
+  int splits = static_cast<int>(std::min<std::int64_t>(
+      g.tiles(images), std::clamp<std::int64_t>(kMostPartials / count, 132, 1056)));
+  const Tensor partials = torch::empty({splits, count}, weight.options());
+  const void* values = x.const_data_ptr();
+  const void* slopes = dy.const_data_ptr();
+  void* sums = partials.data_ptr();
+  auto first = addresses_of(values, slopes, g, images, outs, sums);
+  const int each = (s.products() + 31) / 32;  // eights of products for each of four warps
+  const std::string kernel = std::string("weight_gradient_") + (outs <= 16 ? "1" : "2") +
+                             (each <= 3   ? "_3"
+                              : each <= 7 ? "_7"
+                                          : "_9") +
+                             suffix_of(x);
+  launch(kernel.c_str(), {.x = splits}, kConvThreads, first.data(),
+         g.patch() * std::int64_t{sizeof(float)});
+  Tensor gradient = torch::empty_like(weight);
+  void* result = gradient.data_ptr();
+  auto second = addresses_of(sums, splits, count, result);
+  launch("sum_splits", {.x = (count + 31) / 32}, /*threads=*/1024, second.data());
+  return gradient;
+}
+
+class Convolution : public torch::autograd::Function<Convolution> {
+ public:
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
+                        const std::optional<Tensor>& bias, std::int64_t stride) {
+    const Sizes s(x, weight, stride);
+    Tensor y = torch::empty({s.images, s.out, s.out_h, s.out_w},
+                            x.options().memory_format(torch::MemoryFormat::ChannelsLast));
+    convolve(x, weight, bias.value_or(Tensor()), {{of_input(s), {}, {}, {}}}, /*parts=*/1,
+             {.out = s.products(), .in = 1, .tap = s.in}, y);
+    context->save_for_backward({x, weight});
+    context->saved_data["stride"] = stride;
+    context->saved_data["bias"] = bias.has_value();
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    refuse_create_graph("convolution");
+    const variable_list kept = context->get_saved_variables();
+    const Tensor &x = kept[0], &weight = kept[1];
+    const Sizes s(x, weight, context->saved_data["stride"].toInt());
+    const Tensor dy =
+        gradients[0].to(x.scalar_type()).contiguous(torch::MemoryFormat::ChannelsLast);
+    Tensor dx, dw, db;
+    if (context->needs_input_grad(0)) {
+      dx = torch::empty(x.sizes(), x.options().memory_format(torch::MemoryFormat::ChannelsLast));
+      // Pixels whose coordinates leave the same rest by the stride read the same taps.
+      Gatherings g;
+      for (int i = 0; i < s.stride * s.stride; ++i)
+        g.part[i] = of_gradient(s, i / s.stride, i % s.stride);
+      convolve(dy, weight, {}, g, s.stride * s.stride, {.out = 1, .in = s.products(), .tap = s.in},
+               dx);
+    }
+    if (context->needs_input_grad(1)) dw = weight_gradient(x, dy, weight, s);
+    if (context->saved_data["bias"].toBool()) db = dy.sum({0, 2, 3}, false, torch::kFloat);
+    return {dx, dw, db, Tensor()};
+  }
+};
+
+bool channels_last(const Tensor& tensor) {
+  return tensor.is_contiguous(torch::MemoryFormat::ChannelsLast);
+}
+
+}  // namespace
+
+bool takes_convolution(const Tensor& x, const Tensor& weight, std::int64_t stride) {
+  if (!OwnKernels::active() || !on_device(x) || x.dim() != 4 || !has_kernel(x.scalar_type()) ||
+      x.numel() == 0 || x.numel() >= (std::int64_t{1} << 30) || !channels_last(x) ||
+      x.size(0) * x.size(2) * x.size(3) >= (1 << 24)) {
+    return false;
+  }
+  return weight.dim() == 4 && weight.device() == x.device() &&
+         weight.scalar_type() == torch::kFloat && channels_last(weight) &&
+         weight.size(1) == x.size(1) && weight.size(2) == weight.size(3) &&
+         weight.size(2) % 2 == 1 && weight.size(2) * weight.size(3) <= kMostTaps &&
+         weight.size(0) <= kMostChannels && weight.size(1) <= kMostChannels &&
+         weight.numel() / weight.size(0) <= kMostProducts && (stride == 1 || stride == 2) &&
+         at::globalContext().allowTF32CuDNN();
+}
+
+Tensor convolution(const Tensor& x, const Tensor& weight, const Tensor& bias, std::int64_t stride) {
+  const bool narrow = at::autocast::is_autocast_enabled(at::kCUDA) &&
+                      at::autocast::get_autocast_dtype(at::kCUDA) == at::kBFloat16;
+  return Convolution::apply(narrow ? x.to(torch::kBFloat16) : x, weight,
+                            bias.defined() ? std::optional<Tensor>(bias) : std::nullopt, stride);
+}
+
+}  // namespace fatwood::cuda

@@ -1,0 +1,27 @@
+// CUDA C++ compiled and launched while the program runs. Private to cuda.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace fatwood::cuda {
+
+/// Blocks of a launch.
+struct Grid {
+  std::int64_t x = 1, y = 1, z = 1;
+};
+
+/// Launches a kernel of the folder's .cu files on the current device and stream; each argument by
+/// its address, `shared_bytes` (48 KiB with what the kernel declares) of memory for each block. The
+/// first call compiles the kernels. Throws Error{internal} with the compiler's words, or the
+/// driver's.
+void launch(const char* kernel, Grid grid, std::int64_t threads, void** arguments,
+            std::int64_t shared_bytes = 0);
+
+/// The addresses of a kernel's arguments, whose types must be the kernel's own.
+template <class... Arguments>
+std::array<void*, sizeof...(Arguments)> addresses_of(Arguments&... arguments) {
+  return {static_cast<void*>(&arguments)...};
+}
+
+}  // namespace fatwood::cuda
