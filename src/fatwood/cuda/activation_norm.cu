@@ -12,10 +12,6 @@ __device__ float activated(Activation act, float x) {
   return (x > 0 ? x : act.leak * x) - act.shift;
 }
 
-__device__ float load_at(const float* x, i64 i) { return x[i]; }
-__device__ float load_at(const unsigned short* x, i64 i) {
-  return __uint_as_float((unsigned)x[i] << 16);
-}
 __device__ void store_at(float* x, i64 i, float v) { x[i] = v; }
 __device__ void store_at(unsigned short* x, i64 i, float v) {  // to the nearest, ties to even
   const unsigned bits = __float_as_uint(v);

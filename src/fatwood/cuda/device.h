@@ -1,5 +1,5 @@
 // Where the folder's kernels run. With FATWOOD_EMULATED, which the tests set, that is the processor
-// (tests/cuda/emulated.h). Private to cuda.
+// (tests/cuda/emulated.cpp). Private to cuda.
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,11 @@
 
 typedef long long i64;
 
+__device__ float load_at(const float* x, i64 i) { return x[i]; }
+__device__ float load_at(const unsigned short* x, i64 i) {  // bf16: the upper half of a float
+  return __uint_as_float((unsigned)x[i] << 16);
+}
+
 #ifdef FATWOOD_MODULE_BASE
 
 // One thread a float of the batch. x is (images, plane, channels), the channels-last order; pixels
@@ -58,11 +63,6 @@ extern "C" __global__ void adamw(const AdamWSlice* __restrict__ slices,
   }
 }
 
-__device__ float load(const float* x, i64 i) { return x[i]; }
-__device__ float load(const unsigned short* x, i64 i) {  // bf16: the upper half of a float
-  return __uint_as_float((unsigned)x[i] << 16);
-}
-
 constexpr int kBins = 40;
 constexpr float kTop = 10;
 constexpr int kMomentThreads = 256;
@@ -82,7 +82,7 @@ __device__ void moments_of(const T* x, i64 n, bool hist, double* partials, unsig
   __syncthreads();
   double sum = 0, square = 0;
   for (i64 i = blockIdx.x * (i64)kMomentThreads + t; i < n; i += (i64)gridDim.x * kMomentThreads) {
-    const float v = load(x, i);
+    const float v = load_at(x, i);
     sum += v;
     square += (double)v * v;
     const float a = fabsf(v);
