@@ -19,6 +19,7 @@ from machine import machine  # noqa: E402
 TITLES = {
     "graphs": "fatwood, graphs",
     "graphs-bf16": "fatwood, graphs, bf16",
+    "graphs-unmeasured": "fatwood, graphs, cuDNN's algorithms not measured",
     "operators": "fatwood over LibTorch's operators",
     "eager": "PyTorch eager",
     "eager-nhwc": "PyTorch eager, channels-last",

@@ -1,9 +1,10 @@
 // One contestant of bench/cuda/run.py: trains a network on random images that reside on the GPU,
 // the gathering of each batch, the learning rate's schedule and AdamW included.
 //
-//     bench_cuda CONTESTANT NETWORK ROUNDS STEPS      CONTESTANT: graphs, graphs-bf16, operators
+//     bench_cuda CONTESTANT NETWORK ROUNDS STEPS
 //
-// "operators" runs LibTorch's operators one by one, the data set and AdamW as with graphs. Prints
+// CONTESTANT is graphs, graphs-bf16, graphs-unmeasured (cuDNN's algorithms as it thinks best) or
+// operators: LibTorch's operators one by one, the data set and AdamW as with graphs. Prints
 // the version of LibTorch, then for each round the milliseconds of a step, of STEPS that follow one
 // another without reading anything back. The first round makes LibTorch's choices and is not
 // printed.
@@ -72,8 +73,9 @@ int run(const std::string& contestant, const std::string& name, std::int64_t rou
   Callbacks callbacks{
       std::make_shared<DevicePlacement>(), std::make_shared<Clock>(),
       std::make_shared<Scheduling>(one_cycle({.total_steps = (rounds + 1) * steps}))};
-  const auto graphs =
-      std::make_shared<GraphedSteps>(GraphedStepsOptions{.bf16 = contestant == "graphs-bf16"});
+  const auto graphs = std::make_shared<GraphedSteps>(
+      GraphedStepsOptions{.bf16 = contestant == "graphs-bf16",
+                          .measure_algorithms = contestant != "graphs-unmeasured"});
   if (contestant.starts_with("graphs")) callbacks.push_back(graphs);
   Learner learner(
       {.model = model,

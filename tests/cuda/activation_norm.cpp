@@ -1,3 +1,6 @@
+#include <cmath>
+#include <limits>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -80,6 +83,59 @@ TEST_F(GpuNorm, is_activation_then_norm) {
   }
 }
 
+// Behind the norm a sum with another tensor, and ReLU; against doubles on the processor.
+TEST_F(GpuNorm, norm_relu_is_relu_behind_a_norm_and_a_sum) {
+  const cuda::OwnKernels own;
+  for (const NormCase c : {NormCase{9, 6, 3, 5}, {17, 64, 7, 7}, {40, 136, 1, 1}}) {
+    for (const bool skips : {false, true}) {
+      for (const torch::ScalarType type : {torch::kFloat, torch::kBFloat16}) {
+        SCOPED_TRACE(std::to_string(c.channels) + (skips ? " channels, skip, " : " channels, ") +
+                     toString(type));
+        const double tolerance = type == torch::kFloat ? 2e-5 : 2e-2;
+        const auto draw = [&] {
+          return channels_last(to_gpu(torch::randn({c.n, c.channels, c.height, c.width}))).to(type);
+        };
+        Tensor x = draw().requires_grad_(), skip = draw().requires_grad_();
+        const Tensor dy = draw();
+        torch::nn::BatchNorm2d norm(c.channels), wanted_norm(c.channels);
+        norm->to(kGpu);
+        wanted_norm->to(torch::kDouble);
+        const Tensor y = cuda::norm_relu(x, *norm, skips ? skip : Tensor());
+        y.backward(dy);
+
+        Tensor x64 = x.detach().to(torch::kCPU, torch::kDouble).requires_grad_();
+        Tensor skip64 = skip.detach().to(torch::kCPU, torch::kDouble).requires_grad_();
+        const Tensor normed = wanted_norm->forward(x64);
+        const Tensor y64 = (skips ? normed + skip64 : normed).relu();
+        // Where the sum is near zero, rounding decides on which side of the kink it is.
+        const Tensor side = y.detach().to(torch::kCPU, torch::kDouble).gt(0);
+        (skips ? normed + skip64 : normed).backward(dy.to(torch::kCPU, torch::kDouble) * side);
+        EXPECT_LT(relative_error(y, y64), tolerance);
+        EXPECT_LT(relative_error(x.grad(), x64.grad()), 5 * tolerance);
+        if (skips) {
+          EXPECT_LT(relative_error(skip.grad(), skip64.grad()), tolerance);
+        }
+        EXPECT_EQ(skip.grad().defined(), skips);
+        EXPECT_LT(relative_error(norm->weight.grad(), wanted_norm->weight.grad()), tolerance);
+        EXPECT_LT(relative_error(norm->bias.grad(), wanted_norm->bias.grad()), tolerance);
+        EXPECT_LT(relative_error(norm->running_var, wanted_norm->running_var), tolerance);
+      }
+    }
+  }
+}
+
+TEST_F(GpuNorm, keeps_what_is_no_number_and_infinities) {
+  const cuda::OwnKernels own;
+  Tensor x = torch::zeros({1, 4, 2, 2});
+  x[0][0][0][0] = -std::numeric_limits<float>::infinity();
+  x[0][1][0][0] = std::numeric_limits<float>::quiet_NaN();
+  x = channels_last(to_gpu(x));
+  const Tensor y =
+      cuda::sum_activation(x, torch::zeros_like(x), {.leak = 0, .shift = 0}).to(torch::kCPU);
+  EXPECT_EQ(y[0][0][0][0].item<float>(), 0) << "relu(−∞), as LibTorch has it";
+  EXPECT_TRUE(std::isnan(y[0][1][0][0].item<float>()));
+}
+
 TEST_F(GpuNorm, gives_the_same_bits_each_time) {
   const cuda::OwnKernels own;
   const Tensor x = channels_last(to_gpu(torch::randn({64, 16, 14, 14})));
@@ -100,22 +156,24 @@ TEST_F(GpuNorm, gives_the_same_bits_each_time) {
 TEST_F(GpuNorm, sum_activation_is_the_activation_of_a_sum) {
   const cuda::OwnKernels own;
   for (const torch::ScalarType type : {torch::kFloat, torch::kBFloat16}) {
-    const auto draw = [&] {
-      return channels_last(to_gpu(torch::randn({3, 5, 7, 9}))).to(type).requires_grad_();
-    };
-    Tensor u = draw(), v = draw();
-    const Tensor dy = draw().detach();
-    ASSERT_TRUE(cuda::takes_sum(u, v));
-    const Tensor y = cuda::sum_activation(u, v, {.leak = 0.1F, .shift = 0.4F});
-    y.backward(dy);
-    Tensor u64 = u.detach().to(torch::kCPU, torch::kDouble).requires_grad_();
-    Tensor v64 = v.detach().to(torch::kCPU, torch::kDouble).requires_grad_();
-    const Tensor y64 = general_relu(u64 + v64, {.a = 0.1, .b = 0.4});
-    y64.backward(dy.to(torch::kCPU, torch::kDouble));
-    const double tolerance = type == torch::kFloat ? 1e-6 : 1e-2;
-    EXPECT_LT(relative_error(y, y64), tolerance);
-    EXPECT_LT(relative_error(u.grad(), u64.grad()), tolerance);
-    EXPECT_LT(relative_error(v.grad(), v64.grad()), tolerance);
+    for (const std::int64_t channels : {5, 8}) {
+      const auto draw = [&] {
+        return channels_last(to_gpu(torch::randn({3, channels, 7, 9}))).to(type).requires_grad_();
+      };
+      Tensor u = draw(), v = draw();
+      const Tensor dy = draw().detach();
+      ASSERT_TRUE(cuda::takes_sum(u, v));
+      const Tensor y = cuda::sum_activation(u, v, {.leak = 0.1F, .shift = 0.4F});
+      y.backward(dy);
+      Tensor u64 = u.detach().to(torch::kCPU, torch::kDouble).requires_grad_();
+      Tensor v64 = v.detach().to(torch::kCPU, torch::kDouble).requires_grad_();
+      const Tensor y64 = general_relu(u64 + v64, {.a = 0.1, .b = 0.4});
+      y64.backward(dy.to(torch::kCPU, torch::kDouble));
+      const double tolerance = type == torch::kFloat ? 1e-6 : 1e-2;
+      EXPECT_LT(relative_error(y, y64), tolerance);
+      EXPECT_LT(relative_error(u.grad(), u64.grad()), tolerance);
+      EXPECT_LT(relative_error(v.grad(), v64.grad()), tolerance);
+    }
   }
 }
 

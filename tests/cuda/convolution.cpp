@@ -43,6 +43,9 @@ TEST_F(GpuConvolution, is_exact_where_its_numbers_are) {
                                   {4, 10, 10, 1, 1, 3, 2},
                                   {2, 5, 24, 9, 9, 7, 2},
                                   {3, 20, 32, 5, 6, 1, 1, true},
+                                  {40, 8, 8, 9, 9, 3, 1, true},
+                                  {2, 32, 32, 3, 3, 3, 1, true},
+                                  {5, 32, 16, 9, 9, 3, 1},
                                   {1, 3, 8, 50, 150, 3, 1},
                                   {2, 3, 16, 70, 66, 5, 2},
                                   {2, 8, 16, 5, 5, 1, 2, true},
@@ -102,10 +105,12 @@ TEST_F(GpuConvolution, rounds_as_tf32_does) {
 
 TEST_F(GpuConvolution, pools_as_libtorch_does) {
   const cuda::OwnKernels own;
-  for (const auto& [height, width] : {std::pair{1, 1}, {4, 6}, {7, 5}, {28, 28}}) {
+  for (const auto& [height, width, channels] :
+       {std::tuple{1, 1, 6}, {4, 6, 6}, {7, 5, 6}, {28, 28, 8}, {5, 7, 12}}) {
     for (const torch::ScalarType type : {torch::kFloat, torch::kBFloat16}) {
-      Tensor x =
-          channels_last(to_gpu(whole_numbers({3, 6, height, width}))).to(type).requires_grad_();
+      Tensor x = channels_last(to_gpu(whole_numbers({3, channels, height, width})))
+                     .to(type)
+                     .requires_grad_();
       ASSERT_TRUE(cuda::takes_average_pool(x));
       const Tensor y = cuda::average_pool(x);
       const Tensor dy = channels_last(to_gpu(4 * whole_numbers(y.sizes()))).to(type);

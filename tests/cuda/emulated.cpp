@@ -22,9 +22,15 @@
 namespace emulated {
 #include <fatwood/cuda/kernels.cu>
 // in this order
+#include <fatwood/cuda/elementwise.cu>
+// in this order
+#include <fatwood/cuda/cross_entropy.cu>
+// in this order
 #include <fatwood/cuda/activation_norm.cu>
 // in this order
 #include <fatwood/cuda/convolution.cu>
+// in this order
+#include <fatwood/cuda/weight_gradient.cu>
 }  // namespace emulated
 #pragma GCC diagnostic pop
 
@@ -148,31 +154,37 @@ const std::map<std::string, Launcher, std::less<>>& kernels() {
 #define ONE(name) \
   { #name, launcher(emulated::name) }
 #define BOTH(name) ONE(name##_f32), ONE(name##_bf16)
+#define LANES(name) BOTH(name##_1), BOTH(name##_4)
   static const std::map<std::string, Launcher, std::less<>> all{ONE(gather_images),
                                                                 ONE(adamw),
                                                                 BOTH(moments),
+                                                                ONE(cross_entropy_f32),
                                                                 ONE(sum_splits),
-                                                                BOTH(norm_statistics_1),
-                                                                BOTH(norm_statistics_4),
-                                                                BOTH(norm_apply_1),
-                                                                BOTH(norm_apply_4),
-                                                                BOTH(norm_gradient_sums_1),
-                                                                BOTH(norm_gradient_sums_4),
-                                                                BOTH(norm_gradient_1),
-                                                                BOTH(norm_gradient_4),
-                                                                BOTH(sum_activation),
-                                                                BOTH(sum_activation_gradient),
-                                                                BOTH(average_pool),
-                                                                BOTH(average_pool_gradient),
-                                                                BOTH(convolve_1),
-                                                                BOTH(convolve_2),
-                                                                BOTH(convolve_4),
+                                                                LANES(norm_sums),
+                                                                LANES(norm_apply),
+                                                                LANES(norm_gradient_sums),
+                                                                LANES(norm_gradient),
+                                                                LANES(sum_activation),
+                                                                LANES(sum_activation_gradient),
+                                                                LANES(average_pool),
+                                                                LANES(average_pool_gradient),
+                                                                BOTH(convolve_1_pairs),
+                                                                BOTH(convolve_1_singles),
+                                                                BOTH(convolve_2_pairs),
+                                                                BOTH(convolve_2_singles),
+                                                                BOTH(convolve_4_pairs),
+                                                                BOTH(convolve_4_singles),
+                                                                BOTH(weight_gradient_1_1),
                                                                 BOTH(weight_gradient_1_3),
+                                                                BOTH(weight_gradient_1_5),
                                                                 BOTH(weight_gradient_1_7),
                                                                 BOTH(weight_gradient_1_9),
+                                                                BOTH(weight_gradient_2_1),
                                                                 BOTH(weight_gradient_2_3),
+                                                                BOTH(weight_gradient_2_5),
                                                                 BOTH(weight_gradient_2_7),
                                                                 BOTH(weight_gradient_2_9)};
+#undef LANES
 #undef BOTH
 #undef ONE
   return all;
@@ -187,6 +199,11 @@ void launch(const char* kernel, Grid grid, std::int64_t threads, void** argument
   const auto number = [](std::int64_t n) { return static_cast<unsigned>(n); };
   emulation::run({.x = number(grid.x), .y = number(grid.y), .z = number(grid.z)}, number(threads),
                  shared_bytes, [&] { found->second(arguments); });
+}
+
+// Few, so that a block takes several tiles.
+std::int64_t multiprocessors() {
+  return 2;
 }
 
 // What nothing emulates.

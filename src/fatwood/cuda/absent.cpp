@@ -2,6 +2,7 @@
 #include <fatwood/core/error.h>
 #include <fatwood/cuda/activation_norm.h>
 #include <fatwood/cuda/convolution.h>
+#include <fatwood/cuda/cross_entropy.h>
 #include <fatwood/cuda/cuda.h>
 
 namespace fatwood::cuda {
@@ -61,6 +62,10 @@ Tensor activation_norm(const Tensor&, Activation, torch::nn::BatchNorm2dImpl&) {
   refuse();
 }
 
+Tensor norm_relu(const Tensor&, torch::nn::BatchNorm2dImpl&, const Tensor&) {
+  refuse();
+}
+
 bool takes_sum(const Tensor&, const Tensor&) {
   return false;
 }
@@ -82,6 +87,14 @@ bool takes_average_pool(const Tensor&) {
 }
 
 Tensor average_pool(const Tensor&) {
+  refuse();
+}
+
+bool takes_cross_entropy(const Tensor&, const Tensor&) {
+  return false;
+}
+
+Tensor cross_entropy(const Tensor&, const Tensor&) {
   refuse();
 }
 

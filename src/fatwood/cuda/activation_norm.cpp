@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <optional>
 
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -16,119 +17,143 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr std::int64_t kNormThreads = 256;  // as in activation_norm.cu
-constexpr std::int64_t kMostBlocks = 512;
-constexpr std::int64_t kMostTiles = 64;
+// As in activation_norm.cu.
+constexpr std::int64_t kNormThreads = 256, kTileGroups = 16;
+constexpr std::int64_t kMostBlocks = 264;
+// What every block of the second of two kernels reads of the first one's sums, in pairs.
+constexpr std::int64_t kMostSums = 8192;
+constexpr std::int64_t kMostTiles = 65535;  // of a grid
 
-/// Where a kernel's blocks leave their sums: one piece of memory a stream, since those of one
-/// stream run after one another. Kept until the process ends.
-struct Scratch {
-  Tensor partials, done;
+struct Running {
+  void* mean;
+  void* variance;
+  void* batches;
+  float momentum, eps;
+  double share, unbiased;
 };
 
-Scratch& scratch_for(std::int64_t blocks, std::int64_t channels) {
+/// Where a kernel's blocks leave their sums for the next one: one piece of memory a stream, since
+/// those of one stream run after one another. Kept until the process ends.
+void* scratch_for(std::int64_t floats) {
   static std::mutex mutex;
-  static auto* all = new std::map<std::int64_t, Scratch>;  // outlives LibTorch's own ending
+  static auto* all = new std::map<std::int64_t, Tensor>;  // outlives LibTorch's own ending
   const std::scoped_lock lock(mutex);
-  Scratch& scratch = (*all)[current_stream()];
-  const std::int64_t wanted = 2 * blocks * channels;
-  if (!scratch.partials.defined() || scratch.partials.numel() < wanted)
-    scratch.partials = torch::empty({wanted}, torch::dtype(torch::kFloat).device(kDevice));
-  if (!scratch.done.defined())
-    scratch.done = torch::zeros({kMostTiles}, torch::dtype(torch::kInt).device(kDevice));
-  return scratch;
+  Tensor& scratch = (*all)[current_stream()];
+  if (!scratch.defined() || scratch.numel() < floats)
+    scratch = torch::empty({floats}, torch::dtype(torch::kFloat).device(kDevice));
+  return scratch.data_ptr();
 }
 
 /// The rows and channels of a channels-last tensor, and the grid that covers them.
 struct Shape {
   std::int64_t rows;
-  int channels, lanes;
-  std::int64_t blocks, tiles;
+  int channels, lanes, splits;
+  std::int64_t tiles;
   explicit Shape(const Tensor& x)
       : rows(x.numel() / x.size(1)),
         channels(static_cast<int>(x.size(1))),
         lanes(channels % 4 == 0 ? 4 : 1) {
-    const std::int64_t groups = channels / lanes;
-    const std::int64_t width = std::min<std::int64_t>(groups, kNormThreads);
+    const std::int64_t groups = channels / lanes, width = std::min(groups, kTileGroups);
     const std::int64_t at_once = kNormThreads / width;
     tiles = (groups + width - 1) / width;
-    // Some eight rows a thread, so that the blocks' sums stay few.
-    blocks = std::clamp<std::int64_t>((rows + 8 * at_once - 1) / (8 * at_once), 1,
-                                      std::max<std::int64_t>(kMostBlocks / tiles, 1));
+    // Some four rows a thread, or more where there are many.
+    splits = static_cast<int>(std::clamp<std::int64_t>(
+        (rows + 4 * at_once - 1) / (4 * at_once), 1,
+        std::clamp<std::int64_t>(2 * kMostBlocks / tiles, 1,
+                                 std::min(kMostBlocks, kMostSums / (width * lanes)))));
   }
-  std::string kernel(const char* name, const Tensor& x) const {
-    return std::string(name) + "_" + std::to_string(lanes) + suffix_of(x);
+  void* scratch() const { return scratch_for(std::int64_t{2} * splits * channels); }
+  void run(const char* name, const Tensor& x, void** arguments) const {
+    launch((std::string(name) + "_" + std::to_string(lanes) + suffix_of(x)).c_str(),
+           {.x = splits, .y = tiles}, kNormThreads, arguments);
   }
 };
 
-class ActivationNorm : public torch::autograd::Function<ActivationNorm> {
+/// What stands around the norm: act(·) before it, a sum with `skip` (where it is defined) and
+/// max(leak·z, z) behind it.
+struct Around {
+  double before_leak = 1, before_shift = 0, after_leak = 1;
+  Activation before() const {
+    return {static_cast<float>(before_leak), static_cast<float>(before_shift)};
+  }
+};
+
+class Norm : public torch::autograd::Function<Norm> {
  public:
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
-                        const Tensor& bias, const Tensor& running_mean, const Tensor& running_var,
-                        const Tensor& tracked, double eps, double momentum, double leak,
-                        double shift) {
+                        const Tensor& bias, const std::optional<Tensor>& skip,
+                        const Tensor& running_mean, const Tensor& running_var,
+                        const Tensor& tracked, double eps, double momentum, double before_leak,
+                        double before_shift, double after_leak) {
     Shape shape(x);
-    const Scratch& scratch = scratch_for(shape.blocks, shape.channels);
     const Tensor saved = torch::empty({2, x.size(1)}, weight.options());
     Tensor y = torch::empty_like(x);
-    Activation act{static_cast<float>(leak), static_cast<float>(shift)};
-    float eps_f = static_cast<float>(eps), momentum_f = static_cast<float>(momentum);
+    Activation act = Around{before_leak, before_shift, after_leak}.before();
+    const auto rows = static_cast<double>(shape.rows);
+    Running running{running_mean.data_ptr(), running_var.data_ptr(),
+                    tracked.data_ptr(),      static_cast<float>(momentum),
+                    static_cast<float>(eps), 1 / rows,
+                    rows / (rows - 1)};
     const void* values = x.const_data_ptr();
-    void* partials = scratch.partials.data_ptr();
-    void* done = scratch.done.data_ptr();
-    void* mean = running_mean.data_ptr();
-    void* variance = running_var.data_ptr();
-    void* count = tracked.data_ptr();
-    void* statistics = saved.data_ptr();
-    auto first = addresses_of(values, shape.rows, shape.channels, act, eps_f, momentum_f, partials,
-                              done, mean, variance, count, statistics);
-    launch(shape.kernel("norm_statistics", x).c_str(), {.x = shape.blocks, .y = shape.tiles},
-           kNormThreads, first.data());
+    void* partials = shape.scratch();
+    auto first = addresses_of(values, shape.rows, shape.channels, act, partials);
+    shape.run("norm_sums", x, first.data());
     const void* gamma = weight.const_data_ptr();
     const void* beta = bias.const_data_ptr();
+    const void* added = skip ? skip->const_data_ptr() : nullptr;
+    auto leak = static_cast<float>(after_leak);
+    void* statistics = saved.data_ptr();
     void* out = y.data_ptr();
-    auto second =
-        addresses_of(values, shape.rows, shape.channels, act, statistics, gamma, beta, out);
-    launch(shape.kernel("norm_apply", x).c_str(), {.x = shape.blocks, .y = shape.tiles},
-           kNormThreads, second.data());
-    context->save_for_backward({x, weight, saved});
-    context->saved_data["leak"] = leak;
-    context->saved_data["shift"] = shift;
+    auto second = addresses_of(values, shape.rows, shape.channels, act, partials, shape.splits,
+                               gamma, beta, running, added, leak, statistics, out);
+    shape.run("norm_apply", x, second.data());
+    context->save_for_backward({x, weight, saved, after_leak == 1 ? Tensor() : y});
+    context->saved_data["around"] = std::vector<double>{before_leak, before_shift, after_leak};
     return y;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     refuse_create_graph("activation_norm");
     const variable_list kept = context->get_saved_variables();
-    const Tensor &x = kept[0], &weight = kept[1], &saved = kept[2];
+    const Tensor &x = kept[0], &weight = kept[1], &saved = kept[2], &y = kept[3];
     const Tensor dy =
         gradients[0].to(x.scalar_type()).contiguous(torch::MemoryFormat::ChannelsLast);
     Shape shape(x);
-    const Scratch& scratch = scratch_for(shape.blocks, shape.channels);
     const Tensor sums = torch::empty({2, x.size(1)}, weight.options());
-    Tensor dx = torch::empty_like(x);
-    Activation act{static_cast<float>(context->saved_data["leak"].toDouble()),
-                   static_cast<float>(context->saved_data["shift"].toDouble())};
+    Tensor dx = torch::empty_like(x), dskip;
+    const std::vector<double> around = context->saved_data["around"].toDoubleVector();
+    Activation act = Around{around[0], around[1], around[2]}.before();
+    auto leak = static_cast<float>(around[2]);
+    const bool skips = context->needs_input_grad(3);
+    // Without an activation behind the sum its gradient is both addends'.
+    if (skips) dskip = y.defined() ? torch::empty_like(x) : dy;
     const void* values = x.const_data_ptr();
     const void* slopes = dy.const_data_ptr();
+    const void* results = y.defined() ? y.const_data_ptr() : nullptr;
     const void* statistics = saved.const_data_ptr();
-    void* partials = scratch.partials.data_ptr();
-    void* done = scratch.done.data_ptr();
-    void* totals = sums.data_ptr();
-    auto first = addresses_of(values, slopes, shape.rows, shape.channels, act, statistics, partials,
-                              done, totals);
-    launch(shape.kernel("norm_gradient_sums", x).c_str(), {.x = shape.blocks, .y = shape.tiles},
-           kNormThreads, first.data());
+    void* partials = shape.scratch();
+    auto first = addresses_of(values, slopes, results, shape.rows, shape.channels, act, leak,
+                              statistics, partials);
+    shape.run("norm_gradient_sums", x, first.data());
     const void* gamma = weight.const_data_ptr();
+    void* totals = sums.data_ptr();
+    void* skipped = skips && y.defined() ? dskip.data_ptr() : nullptr;
     void* out = dx.data_ptr();
-    auto second = addresses_of(values, slopes, shape.rows, shape.channels, act, statistics, gamma,
-                               totals, out);
-    launch(shape.kernel("norm_gradient", x).c_str(), {.x = shape.blocks, .y = shape.tiles},
-           kNormThreads, second.data());
-    return {dx,       sums[1],  sums[0],  Tensor(), Tensor(),
-            Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+    auto second = addresses_of(values, slopes, results, shape.rows, shape.channels, act, leak,
+                               partials, shape.splits, statistics, gamma, totals, skipped, out);
+    shape.run("norm_gradient", x, second.data());
+    return {dx,       sums[1],  sums[0],  dskip,    Tensor(), Tensor(),
+            Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
+
+Tensor run_norm(const Tensor& x, torch::nn::BatchNorm2dImpl& norm,
+                const std::optional<Tensor>& skip, const Around& around) {
+  return Norm::apply(x, norm.weight, norm.bias, skip, norm.running_mean, norm.running_var,
+                     norm.num_batches_tracked, norm.options.eps(),
+                     norm.options.momentum().value_or(0), around.before_leak, around.before_shift,
+                     around.after_leak);
+}
 
 class SumActivation : public torch::autograd::Function<SumActivation> {
  public:
@@ -157,18 +182,23 @@ class SumActivation : public torch::autograd::Function<SumActivation> {
  private:
   static void run(const char* kernel, std::vector<const void*> inputs, const Tensor& like,
                   double leak, double shift, const Tensor& out) {
+    constexpr std::int64_t kMostAtOnce = 2112;  // blocks; each goes on to what is left
     std::int64_t n = like.numel();
     Activation act{static_cast<float>(leak), static_cast<float>(shift)};
     void* result = out.data_ptr();
+    bool fours = n % 4 == 0 && reinterpret_cast<std::uintptr_t>(result) % 16 == 0;
     std::vector<void*> arguments;
-    for (const void*& input : inputs) arguments.push_back(static_cast<void*>(&input));
+    for (const void*& input : inputs) {
+      fours &= reinterpret_cast<std::uintptr_t>(input) % 16 == 0;
+      arguments.push_back(static_cast<void*>(&input));
+    }
     for (void* argument :
          {static_cast<void*>(&n), static_cast<void*>(&act), static_cast<void*>(&result)})
       arguments.push_back(argument);
-    launch(
-        (std::string(kernel) + suffix_of(like)).c_str(),
-        {.x = std::clamp<std::int64_t>((n + kNormThreads - 1) / kNormThreads, 1, 8 * kMostBlocks)},
-        kNormThreads, arguments.data());
+    const std::int64_t each = kNormThreads * (fours ? 4 : 1);
+    launch((std::string(kernel) + (fours ? "_4" : "_1") + suffix_of(like)).c_str(),
+           {.x = std::clamp<std::int64_t>((n + each - 1) / each, 1, kMostAtOnce)}, kNormThreads,
+           arguments.data());
   }
 };
 
@@ -181,7 +211,7 @@ bool float_on(const Tensor& tensor, const torch::Device& device, std::int64_t ch
 
 bool takes_norm(const Tensor& x, const torch::nn::BatchNorm2dImpl& norm) {
   if (!OwnKernels::active() || !on_device(x) || x.dim() != 4 || !has_kernel(x.scalar_type()) ||
-      x.numel() <= x.size(1) || x.size(1) > kMostTiles * kNormThreads ||
+      x.numel() <= x.size(1) || x.size(1) > kMostTiles * kTileGroups ||
       !x.is_contiguous(torch::MemoryFormat::ChannelsLast) || !norm.is_training() ||
       !norm.options.momentum()) {
     return false;
@@ -195,10 +225,12 @@ bool takes_norm(const Tensor& x, const torch::nn::BatchNorm2dImpl& norm) {
 }
 
 Tensor activation_norm(const Tensor& x, Activation activation, torch::nn::BatchNorm2dImpl& norm) {
-  return ActivationNorm::apply(
-      x, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.num_batches_tracked,
-      norm.options.eps(), norm.options.momentum().value_or(0), static_cast<double>(activation.leak),
-      static_cast<double>(activation.shift));
+  return run_norm(x, norm, {}, {.before_leak = activation.leak, .before_shift = activation.shift});
+}
+
+Tensor norm_relu(const Tensor& x, torch::nn::BatchNorm2dImpl& norm, const Tensor& skip) {
+  return run_norm(x, norm, skip.defined() ? std::optional<Tensor>(skip) : std::nullopt,
+                  {.after_leak = 0});
 }
 
 bool takes_sum(const Tensor& u, const Tensor& v) {

@@ -1,170 +1,88 @@
 // Activation and batch norm of training as two passes, and two more backwards; every tensor is
 // (rows, channels), the channels-last order of (N, C, H, W).
 //
-// r = act(x), xhat = (r − mean)·rstd, y = γ·xhat + β, with mean and the biased variance over the rows.
-
-struct Activation {
-  float leak;    // the slope below zero; 1: none
-  float shift;   // subtracted behind it
-};
-
-__device__ float activated(Activation act, float x) {
-  return (x > 0 ? x : act.leak * x) - act.shift;
-}
-
-__device__ void store_at(float* x, i64 i, float v) { x[i] = v; }
-__device__ void store_at(unsigned short* x, i64 i, float v) {  // to the nearest, ties to even
-  const unsigned bits = __float_as_uint(v);
-  x[i] = v != v ? 0x7fc0 : (unsigned short)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
-// kLanes neighbouring values at a time: 4 where the channels divide.
-template <int kLanes>
-struct Values {
-  float v[kLanes];
-};
-template <int kLanes>
-__device__ Values<kLanes> load_values(const float* x, i64 i) {
-  Values<kLanes> values;
-  if constexpr (kLanes == 4) {
-    const float4 four = *(const float4*)(x + i);
-    values.v[0] = four.x, values.v[1] = four.y, values.v[2] = four.z, values.v[3] = four.w;
-  } else {
-    values.v[0] = x[i];
-  }
-  return values;
-}
-template <int kLanes>
-__device__ Values<kLanes> load_values(const unsigned short* x, i64 i) {
-  Values<kLanes> values;
-  if constexpr (kLanes == 4) {
-    const ushort4 four = *(const ushort4*)(x + i);
-    const unsigned short all[4] = {four.x, four.y, four.z, four.w};
-    for (int k = 0; k < 4; ++k) values.v[k] = load_at(all, k);
-  } else {
-    values.v[0] = load_at(x, i);
-  }
-  return values;
-}
-template <int kLanes>
-__device__ void store_values(float* x, i64 i, const Values<kLanes>& values) {
-  if constexpr (kLanes == 4) {
-    *(float4*)(x + i) = make_float4(values.v[0], values.v[1], values.v[2], values.v[3]);
-  } else {
-    x[i] = values.v[0];
-  }
-}
-template <int kLanes>
-__device__ void store_values(unsigned short* x, i64 i, const Values<kLanes>& values) {
-  if constexpr (kLanes == 4) {
-    unsigned short all[4];
-    for (int k = 0; k < 4; ++k) store_at(all, k, values.v[k]);
-    *(ushort4*)(x + i) = make_ushort4(all[0], all[1], all[2], all[3]);
-  } else {
-    store_at(x, i, values.v[0]);
-  }
-}
+// r = act(x), xhat = (r − mean)·rstd, y = γ·xhat + β, with mean and the biased variance over the rows;
+// behind it there may be a sum with another tensor and a ReLU.
 
 constexpr int kNormThreads = 256;
+constexpr int kTileGroups = 16;  // of kLanes channels
 
-// A block takes kNormThreads / width rows at a time, width = min(channels / kLanes, kNormThreads);
-// blockIdx.y counts the tiles of channels. A thread has the same kLanes channels throughout.
+// A block takes a tile of at most kTileGroups·kLanes channels, blockIdx.y says which, and kNormThreads /
+// width rows at a time. A thread has the same kLanes channels throughout.
 template <int kLanes>
 struct Place {
-  int width, channel, rows_at_once;
+  int width, group, channel, own_row, rows_at_once;
   i64 row, row_step;
   bool idle;
   __device__ Place(int channels) {
     const int groups = channels / kLanes;
-    width = groups < kNormThreads ? groups : kNormThreads;
+    width = groups < kTileGroups ? groups : kTileGroups;
     rows_at_once = kNormThreads / width;
-    const int group = blockIdx.y * width + threadIdx.x % width;
-    channel = group * kLanes;
-    row = (i64)blockIdx.x * rows_at_once + threadIdx.x / width;
+    own_row = threadIdx.x / width;
+    group = threadIdx.x - own_row * width;
+    channel = (blockIdx.y * width + group) * kLanes;
+    row = (i64)blockIdx.x * rows_at_once + own_row;
     row_step = (i64)gridDim.x * rows_at_once;
-    idle = threadIdx.x >= rows_at_once * width || group >= groups;
+    idle = own_row >= rows_at_once || channel >= channels;
   }
 };
 
-// The sums of two values a thread and channel over all threads of the channel and all blocks of its
-// tile: the block's own through shared memory, then the last block of the tile adds up what all have
-// left, in a fixed order. True in the threads that hold the whole sums, one for each kLanes channels.
-template <int kLanes>
-__device__ bool sum_over_rows(const Place<kLanes>& place, int channels,
-                              const Values<kLanes>& first, const Values<kLanes>& second,
-                              float2* partials, unsigned* done, double (&first_sum)[kLanes],
-                              double (&second_sum)[kLanes]) {
-  __shared__ float2 own[kLanes][kNormThreads];
-  __shared__ double2 shares[kLanes][kNormThreads];
-  __shared__ bool last;
-  const int width = place.width;
-  for (int k = 0; k < kLanes; ++k)
-    own[k][threadIdx.x] = place.idle ? make_float2(0, 0) : make_float2(first.v[k], second.v[k]);
-  __syncthreads();
-  const bool first_row = threadIdx.x < width && !place.idle;
-  const int own_row = threadIdx.x / width;
-  for (int n = place.rows_at_once; n > 1;) {  // halves the rows
-    const int half = (n + 1) / 2;
-    if (own_row < n - half) {
-      for (int k = 0; k < kLanes; ++k) {
-        own[k][threadIdx.x].x += own[k][threadIdx.x + half * width].x;
-        own[k][threadIdx.x].y += own[k][threadIdx.x + half * width].y;
-      }
-    }
-    n = half;
-    __syncthreads();
-  }
-  if (first_row) {
-    for (int k = 0; k < kLanes; ++k)
-      partials[(i64)blockIdx.x * channels + place.channel + k] = own[k][threadIdx.x];
-  }
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) last = atomicAdd(&done[blockIdx.y], 1u) + 1 == gridDim.x;
-  __syncthreads();
-  if (!last) return false;
-  __threadfence();
-  // All the block's threads share the blocks' sums of a channel.
-  for (int k = 0; k < kLanes; ++k) {
-    double2 share = make_double2(0, 0);
-    if (!place.idle) {
-#pragma unroll 4
-      for (int block = own_row; block < gridDim.x; block += place.rows_at_once) {
-        const float2 sum = __ldcg(&partials[(i64)block * channels + place.channel + k]);
-        share.x += sum.x;
-        share.y += sum.y;
-      }
-    }
-    shares[k][threadIdx.x] = share;
-  }
-  __syncthreads();
-  if (threadIdx.x == 0) done[blockIdx.y] = 0;
+// The sums over a block's threads of a channel, in those of its first row; halves the rows.
+template <int kLanes, class Pair>
+__device__ void sum_over_block(const Place<kLanes>& place, Pair (&sums)[kLanes][kNormThreads]) {
   for (int n = place.rows_at_once; n > 1;) {
     const int half = (n + 1) / 2;
-    if (own_row < n - half) {
+    __syncthreads();
+    if (place.own_row < n - half) {
       for (int k = 0; k < kLanes; ++k) {
-        shares[k][threadIdx.x].x += shares[k][threadIdx.x + half * width].x;
-        shares[k][threadIdx.x].y += shares[k][threadIdx.x + half * width].y;
+        const Pair other = sums[k][threadIdx.x + half * place.width];
+        sums[k][threadIdx.x].x += other.x;
+        sums[k][threadIdx.x].y += other.y;
       }
     }
     n = half;
-    __syncthreads();
   }
-  if (!first_row) return false;
-  for (int k = 0; k < kLanes; ++k) {
-    first_sum[k] = shares[k][threadIdx.x].x;
-    second_sum[k] = shares[k][threadIdx.x].y;
-  }
-  return true;
+  __syncthreads();
 }
 
-// saved: mean and rstd, (2, channels). running_*: x ← (1 − momentum)·x + momentum·new, the variance
-// unbiased. tracked: counts the batches.
+// Leaves a block's sums of two values a channel: partials[blockIdx.x][channel].
+template <int kLanes>
+__device__ void leave_sums(const Place<kLanes>& place, int channels, const Values<kLanes>& first,
+                           const Values<kLanes>& second, float2* partials) {
+  __shared__ float2 sums[kLanes][kNormThreads];
+  for (int k = 0; k < kLanes; ++k)
+    sums[k][threadIdx.x] = place.idle ? make_float2(0, 0) : make_float2(first.v[k], second.v[k]);
+  sum_over_block(place, sums);
+  if (place.own_row > 0 || place.idle) return;
+  for (int k = 0; k < kLanes; ++k)
+    partials[(i64)blockIdx.x * channels + place.channel + k] = sums[k][threadIdx.x];
+}
+
+// What all blocks of leave_sums() left of the block's channels, at [k][group]. Every block adds them up
+// for itself, in a fixed order: reading some kilobytes again is faster than a kernel, or a wait, between.
+template <int kLanes>
+__device__ void take_sums(const Place<kLanes>& place, int channels, const float2* partials,
+                          int splits, double2 (&sums)[kLanes][kNormThreads]) {
+  double2 own[kLanes] = {};
+  if (!place.idle) {
+#pragma unroll 8
+    for (int split = place.own_row; split < splits; split += place.rows_at_once) {
+      const i64 from = 2 * ((i64)split * channels + place.channel);
+      const Values<2 * kLanes> values = load_values<2 * kLanes>((const float*)partials, from);
+      for (int k = 0; k < kLanes; ++k) {
+        own[k].x += values.v[2 * k];
+        own[k].y += values.v[2 * k + 1];
+      }
+    }
+  }
+  for (int k = 0; k < kLanes; ++k) sums[k][threadIdx.x] = own[k];
+  sum_over_block(place, sums);
+}
+
+// partials: the sums of act(x) and its square, for norm_apply.
 template <int kLanes, class T>
-__device__ void norm_statistics_of(const T* __restrict__ x, i64 rows, int channels, Activation act,
-                                   float eps, float momentum, float2* partials, unsigned* done,
-                                   float* running_mean, float* running_var, i64* tracked,
-                                   float* saved) {
+__device__ void norm_sums_of(const T* __restrict__ x, i64 rows, int channels, Activation act,
+                             float2* partials) {
   const Place<kLanes> place(channels);
   Values<kLanes> sum = {}, square = {};
   if (!place.idle) {
@@ -178,48 +96,79 @@ __device__ void norm_statistics_of(const T* __restrict__ x, i64 rows, int channe
       }
     }
   }
-  double all[kLanes], squares[kLanes];
-  if (!sum_over_rows(place, channels, sum, square, partials, done, all, squares)) return;
-  for (int k = 0; k < kLanes; ++k) {
-    const int c = place.channel + k;
-    const double mean = all[k] / rows, rest = squares[k] / rows - mean * mean;
-    const double variance = rest > 0 || rest != rest ? rest : 0;
-    saved[c] = (float)mean;
-    saved[channels + c] = (float)(1 / sqrt(variance + eps));
-    running_mean[c] = (1 - momentum) * running_mean[c] + momentum * (float)mean;
-    running_var[c] =
-        (1 - momentum) * running_var[c] + momentum * (float)(variance * rows / (rows - 1));
-    if (c == 0) ++*tracked;
-  }
+  leave_sums(place, channels, sum, square, partials);
 }
 
+struct Running {
+  float* mean;
+  float* variance;
+  i64* batches;
+  float momentum, eps;
+  double share, unbiased;  // 1 / rows and rows / (rows − 1): dividing doubles is slow here
+};
+
+// y = leaky(leak, norm(act(x)) + skip); a leak of 1 is none, skip may be missing. saved: mean and rstd,
+// (2, channels). running: x ← (1 − momentum)·x + momentum·new, the variance unbiased.
 template <int kLanes, class T>
 __device__ void norm_apply_of(const T* __restrict__ x, i64 rows, int channels, Activation act,
-                              const float* saved, const float* weight, const float* bias,
-                              T* __restrict__ y) {
+                              const float2* partials, int splits, const float* weight,
+                              const float* bias, Running running, const T* __restrict__ skip,
+                              float leak, float* saved, T* __restrict__ y) {
+  __shared__ double2 sums[kLanes][kNormThreads];
+  __shared__ float2 factors[kLanes][kTileGroups];
   const Place<kLanes> place(channels);
+  take_sums(place, channels, partials, splits, sums);
+  const int own = threadIdx.x, c = blockIdx.y * place.width * kLanes + own;  // a thread a channel
+  if (own < place.width * kLanes && c < channels) {
+    const double2 sum = sums[own % kLanes][own / kLanes];
+    const double mean = sum.x * running.share, rest = sum.y * running.share - mean * mean;
+    const float variance = rest > 0 || rest != rest ? rest : 0;
+    const float rstd = 1 / sqrtf(variance + running.eps), scale = weight[c] * rstd;
+    factors[own % kLanes][own / kLanes] = make_float2(scale, bias[c] - (float)mean * scale);
+    if (blockIdx.x == 0) {
+      saved[c] = mean;
+      saved[channels + c] = rstd;
+      const float kept = 1 - running.momentum;
+      running.mean[c] = kept * running.mean[c] + running.momentum * (float)mean;
+      running.variance[c] = kept * running.variance[c] +
+                            running.momentum * (float)(variance * running.unbiased);
+      if (c == 0) ++*running.batches;
+    }
+  }
+  __syncthreads();
   if (place.idle) return;
   float scale[kLanes], shift[kLanes];
   for (int k = 0; k < kLanes; ++k) {
-    const int c = place.channel + k;
-    scale[k] = weight[c] * saved[channels + c];
-    shift[k] = bias[c] - saved[c] * scale[k];
+    scale[k] = factors[k][place.group].x;
+    shift[k] = factors[k][place.group].y;
   }
 #pragma unroll 4
   for (i64 row = place.row; row < rows; row += place.row_step) {
     const i64 i = row * channels + place.channel;
-    Values<kLanes> value = load_values<kLanes>(x, i);
+    Values<kLanes> value = load_values<kLanes>(x, i), added = {};
+    if (skip) added = load_values<kLanes>(skip, i);
     for (int k = 0; k < kLanes; ++k)
-      value.v[k] = activated(act, value.v[k]) * scale[k] + shift[k];
+      value.v[k] = leaky(leak, activated(act, value.v[k]) * scale[k] + shift[k] + added.v[k]);
     store_values(y, i, value);
   }
 }
 
-// sums: of dy and of dy·xhat, which are the gradients of β and γ, (2, channels).
+// dy behind the leaky(leak, ·) that gave y.
 template <int kLanes, class T>
-__device__ void norm_gradient_sums_of(const T* __restrict__ x, const T* __restrict__ dy, i64 rows,
-                                      int channels, Activation act, const float* saved,
-                                      float2* partials, unsigned* done, float* sums) {
+__device__ Values<kLanes> slope_of(const T* dy, const T* y, i64 i, float leak) {
+  Values<kLanes> g = load_values<kLanes>(dy, i);
+  if (leak == 1) return g;
+  const Values<kLanes> out = load_values<kLanes>(y, i);
+  for (int k = 0; k < kLanes; ++k) g.v[k] = out.v[k] > 0 ? g.v[k] : leak * g.v[k];
+  return g;
+}
+
+// partials: the sums of dz and of dz·xhat, for norm_gradient; dz is slope_of(dy, y).
+template <int kLanes, class T>
+__device__ void norm_gradient_sums_of(const T* __restrict__ x, const T* __restrict__ dy,
+                                      const T* __restrict__ y, i64 rows, int channels,
+                                      Activation act, float leak, const float* saved,
+                                      float2* partials) {
   const Place<kLanes> place(channels);
   Values<kLanes> sum = {}, product = {};
   if (!place.idle) {
@@ -231,141 +180,81 @@ __device__ void norm_gradient_sums_of(const T* __restrict__ x, const T* __restri
 #pragma unroll 4
     for (i64 row = place.row; row < rows; row += place.row_step) {
       const i64 i = row * channels + place.channel;
-      const Values<kLanes> value = load_values<kLanes>(x, i), g = load_values<kLanes>(dy, i);
+      const Values<kLanes> value = load_values<kLanes>(x, i), g = slope_of<kLanes>(dy, y, i, leak);
       for (int k = 0; k < kLanes; ++k) {
         sum.v[k] += g.v[k];
         product.v[k] += g.v[k] * (activated(act, value.v[k]) - mean[k]) * rstd[k];
       }
     }
   }
-  double all[kLanes], products[kLanes];
-  if (!sum_over_rows(place, channels, sum, product, partials, done, all, products)) return;
-  for (int k = 0; k < kLanes; ++k) {
-    sums[place.channel + k] = (float)all[k];
-    sums[channels + place.channel + k] = (float)products[k];
-  }
+  leave_sums(place, channels, sum, product, partials);
 }
 
-// dx = act'(x)·γ·rstd·(dy − mean(dy) − xhat·mean(dy·xhat))
+// dx = act'(x)·γ·rstd·(dz − mean(dz) − xhat·mean(dz·xhat)); sums: of dz and of dz·xhat, which are the
+// gradients of β and γ, (2, channels); dskip, where it is not missing: dz.
 template <int kLanes, class T>
-__device__ void norm_gradient_of(const T* __restrict__ x, const T* __restrict__ dy, i64 rows,
-                                 int channels, Activation act, const float* saved,
-                                 const float* weight, const float* sums, T* __restrict__ dx) {
+__device__ void norm_gradient_of(const T* __restrict__ x, const T* __restrict__ dy,
+                                 const T* __restrict__ y, i64 rows, int channels, Activation act,
+                                 float leak, const float2* partials, int splits, const float* saved,
+                                 const float* weight, float* sums, T* __restrict__ dskip,
+                                 T* __restrict__ dx) {
+  __shared__ double2 all[kLanes][kNormThreads];
   const Place<kLanes> place(channels);
+  take_sums(place, channels, partials, splits, all);
   if (place.idle) return;
-  float mean[kLanes], rstd[kLanes], scale[kLanes], mean_dy[kLanes], mean_product[kLanes];
+  const float share = 1.0f / rows;
+  float mean[kLanes], rstd[kLanes], scale[kLanes], mean_dz[kLanes], mean_product[kLanes];
   for (int k = 0; k < kLanes; ++k) {
     const int c = place.channel + k;
+    const double2 sum = all[k][place.group];
     mean[k] = saved[c];
     rstd[k] = saved[channels + c];
     scale[k] = weight[c] * rstd[k];
-    mean_dy[k] = sums[c] / rows;
-    mean_product[k] = sums[channels + c] / rows;
+    mean_dz[k] = (float)sum.x * share;
+    mean_product[k] = (float)sum.y * share;
+    if (blockIdx.x == 0 && place.own_row == 0) {
+      sums[c] = sum.x;
+      sums[channels + c] = sum.y;
+    }
   }
 #pragma unroll 4
   for (i64 row = place.row; row < rows; row += place.row_step) {
     const i64 i = row * channels + place.channel;
     Values<kLanes> value = load_values<kLanes>(x, i);
-    const Values<kLanes> g = load_values<kLanes>(dy, i);
+    const Values<kLanes> g = slope_of<kLanes>(dy, y, i, leak);
+    if (dskip) store_values(dskip, i, g);
     for (int k = 0; k < kLanes; ++k) {
       const float xhat = (activated(act, value.v[k]) - mean[k]) * rstd[k];
       const float slope = value.v[k] > 0 ? 1 : act.leak;
-      value.v[k] = slope * scale[k] * (g.v[k] - mean_dy[k] - xhat * mean_product[k]);
+      value.v[k] = slope * scale[k] * (g.v[k] - mean_dz[k] - xhat * mean_product[k]);
     }
     store_values(dx, i, value);
   }
 }
 
-// The mean of 2 × 2 pixels, at odd edges of those that there are. A thread an output value.
-template <class T>
-__device__ void average_pool_of(const T* __restrict__ x, i64 images, int height, int width,
-                                int channels, T* __restrict__ y) {
-  const int out_h = (height + 1) / 2, out_w = (width + 1) / 2;
-  const i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x;
-  if (i >= images * out_h * out_w * channels) return;
-  const int c = i % channels, column = i / channels % out_w, row = i / channels / out_w % out_h;
-  const i64 image = i / channels / out_w / out_h;
-  const int bottom = 2 * row + 2 < height ? 2 * row + 2 : height;
-  const int right = 2 * column + 2 < width ? 2 * column + 2 : width;
-  float sum = 0;
-  for (int v = 2 * row; v < bottom; ++v) {
-    for (int u = 2 * column; u < right; ++u)
-      sum += load_at(x, ((image * height + v) * width + u) * channels + c);
-  }
-  store_at(y, i, sum / ((bottom - 2 * row) * (right - 2 * column)));
-}
-
-// A thread an input value.
-template <class T>
-__device__ void average_pool_gradient_of(const T* __restrict__ dy, i64 images, int height,
-                                         int width, int channels, T* __restrict__ dx) {
-  const int out_h = (height + 1) / 2, out_w = (width + 1) / 2;
-  const i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x;
-  if (i >= images * height * width * channels) return;
-  const int c = i % channels, column = i / channels % width, row = i / channels / width % height;
-  const i64 image = i / channels / width / height;
-  const int tall = 2 * (row / 2) + 2 <= height ? 2 : 1, wide = 2 * (column / 2) + 2 <= width ? 2 : 1;
-  store_at(dx, i,
-           load_at(dy, ((image * out_h + row / 2) * out_w + column / 2) * channels + c) /
-               (tall * wide));
-}
-
-// y = act(u + v), and backwards du = dv = act'(u + v)·dy.
-template <class T>
-__device__ void sum_activation_of(const T* __restrict__ u, const T* __restrict__ v, i64 n,
-                                  Activation act, T* __restrict__ y) {
-  for (i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x; i < n; i += (i64)gridDim.x * blockDim.x)
-    store_at(y, i, activated(act, load_at(u, i) + load_at(v, i)));
-}
-
-template <class T>
-__device__ void sum_activation_gradient_of(const T* __restrict__ u, const T* __restrict__ v,
-                                           const T* __restrict__ dy, i64 n, Activation act,
-                                           T* __restrict__ dx) {
-  for (i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x; i < n; i += (i64)gridDim.x * blockDim.x)
-    store_at(dx, i, load_at(dy, i) * (load_at(u, i) + load_at(v, i) > 0 ? 1 : act.leak));
-}
-
 #define FATWOOD_NORM_KERNELS(suffix, T, lanes)                                                     \
-  extern "C" __global__ void norm_statistics_##lanes##_##suffix(                                   \
-      const T* x, i64 rows, int channels, Activation act, float eps, float momentum,               \
-      float2* partials, unsigned* done, float* running_mean, float* running_var, i64* tracked,     \
-      float* saved) {                                                                              \
-    norm_statistics_of<lanes>(x, rows, channels, act, eps, momentum, partials, done, running_mean, \
-                              running_var, tracked, saved);                                        \
+  extern "C" __global__ void norm_sums_##lanes##_##suffix(const T* x, i64 rows, int channels,      \
+                                                          Activation act, float2* partials) {      \
+    norm_sums_of<lanes>(x, rows, channels, act, partials);                                         \
   }                                                                                                \
   extern "C" __global__ void norm_apply_##lanes##_##suffix(                                        \
-      const T* x, i64 rows, int channels, Activation act, const float* saved, const float* weight, \
-      const float* bias, T* y) {                                                                   \
-    norm_apply_of<lanes>(x, rows, channels, act, saved, weight, bias, y);                          \
+      const T* x, i64 rows, int channels, Activation act, const float2* partials, int splits,      \
+      const float* weight, const float* bias, Running running, const T* skip, float leak,          \
+      float* saved, T* y) {                                                                        \
+    norm_apply_of<lanes>(x, rows, channels, act, partials, splits, weight, bias, running, skip,    \
+                         leak, saved, y);                                                          \
   }                                                                                                \
   extern "C" __global__ void norm_gradient_sums_##lanes##_##suffix(                                \
-      const T* x, const T* dy, i64 rows, int channels, Activation act, const float* saved,         \
-      float2* partials, unsigned* done, float* sums) {                                             \
-    norm_gradient_sums_of<lanes>(x, dy, rows, channels, act, saved, partials, done, sums);         \
+      const T* x, const T* dy, const T* y, i64 rows, int channels, Activation act, float leak,     \
+      const float* saved, float2* partials) {                                                      \
+    norm_gradient_sums_of<lanes>(x, dy, y, rows, channels, act, leak, saved, partials);            \
   }                                                                                                \
   extern "C" __global__ void norm_gradient_##lanes##_##suffix(                                     \
-      const T* x, const T* dy, i64 rows, int channels, Activation act, const float* saved,         \
-      const float* weight, const float* sums, T* dx) {                                             \
-    norm_gradient_of<lanes>(x, dy, rows, channels, act, saved, weight, sums, dx);                  \
-  }
-
-#define FATWOOD_ELEMENT_KERNELS(suffix, T)                                                         \
-  extern "C" __global__ void sum_activation_##suffix(const T* u, const T* v, i64 n,                \
-                                                     Activation act, T* y) {                       \
-    sum_activation_of(u, v, n, act, y);                                                            \
-  }                                                                                                \
-  extern "C" __global__ void sum_activation_gradient_##suffix(                                     \
-      const T* u, const T* v, const T* dy, i64 n, Activation act, T* dx) {                         \
-    sum_activation_gradient_of(u, v, dy, n, act, dx);                                              \
-  }                                                                                                \
-  extern "C" __global__ void average_pool_##suffix(const T* x, i64 images, int height, int width,  \
-                                                   int channels, T* y) {                           \
-    average_pool_of(x, images, height, width, channels, y);                                        \
-  }                                                                                                \
-  extern "C" __global__ void average_pool_gradient_##suffix(                                       \
-      const T* dy, i64 images, int height, int width, int channels, T* dx) {                       \
-    average_pool_gradient_of(dy, images, height, width, channels, dx);                             \
+      const T* x, const T* dy, const T* y, i64 rows, int channels, Activation act, float leak,     \
+      const float2* partials, int splits, const float* saved, const float* weight, float* sums,    \
+      T* dskip, T* dx) {                                                                           \
+    norm_gradient_of<lanes>(x, dy, y, rows, channels, act, leak, partials, splits, saved, weight,  \
+                            sums, dskip, dx);                                                      \
   }
 
 #ifdef FATWOOD_MODULE_BASE
@@ -373,6 +262,4 @@ FATWOOD_NORM_KERNELS(f32, float, 1)
 FATWOOD_NORM_KERNELS(f32, float, 4)
 FATWOOD_NORM_KERNELS(bf16, unsigned short, 1)
 FATWOOD_NORM_KERNELS(bf16, unsigned short, 4)
-FATWOOD_ELEMENT_KERNELS(f32, float)
-FATWOOD_ELEMENT_KERNELS(bf16, unsigned short)
 #endif

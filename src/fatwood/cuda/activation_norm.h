@@ -39,6 +39,11 @@ bool takes_norm(const Tensor& x, const torch::nn::BatchNorm2dImpl& norm);
 /// under create_graph.
 Tensor activation_norm(const Tensor& x, Activation activation, torch::nn::BatchNorm2dImpl& norm);
 
+/// relu(norm(x) + skip), and the norm's running statistics moved on; `skip`, which may be
+/// undefined, is of x's type, sizes and strides. For what takes_norm(), and takes_sum() with a
+/// skip. Its backward pass throws Error{model} under create_graph.
+Tensor norm_relu(const Tensor& x, torch::nn::BatchNorm2dImpl& norm, const Tensor& skip = {});
+
 /// Whether sum_activation() has a kernel for it, and OwnKernels are active: two tensors on a GPU of
 /// equal type (float or bfloat16), sizes and strides, dense. False in a build without CUDA.
 bool takes_sum(const Tensor& u, const Tensor& v);

@@ -37,12 +37,15 @@ class AveragePool : public torch::autograd::Function<AveragePool> {
     constexpr std::int64_t kThreads = 256;
     const void* source = from.const_data_ptr();
     void* target = to.data_ptr();
-    std::int64_t images = sizes[0];
-    int channels = static_cast<int>(sizes[1]), height = static_cast<int>(sizes[2]),
-        width = static_cast<int>(sizes[3]);
+    int images = static_cast<int>(sizes[0]), channels = static_cast<int>(sizes[1]);
+    int height = static_cast<int>(sizes[2]), width = static_cast<int>(sizes[3]);
+    const bool fours = channels % 4 == 0 && reinterpret_cast<std::uintptr_t>(source) % 16 == 0 &&
+                       reinterpret_cast<std::uintptr_t>(target) % 16 == 0;
+    const std::int64_t windows =
+        sizes[0] * ((sizes[2] + 1) / 2) * ((sizes[3] + 1) / 2) * sizes[1] / (fours ? 4 : 1);
     auto arguments = addresses_of(source, images, height, width, channels, target);
-    launch((std::string(kernel) + suffix_of(from)).c_str(),
-           {.x = (to.numel() + kThreads - 1) / kThreads}, kThreads, arguments.data());
+    launch((std::string(kernel) + (fours ? "_4" : "_1") + suffix_of(from)).c_str(),
+           {.x = (windows + kThreads - 1) / kThreads}, kThreads, arguments.data());
   }
 };
 
@@ -50,7 +53,8 @@ class AveragePool : public torch::autograd::Function<AveragePool> {
 
 bool takes_average_pool(const Tensor& x) {
   return OwnKernels::active() && on_device(x) && x.dim() == 4 && has_kernel(x.scalar_type()) &&
-         x.numel() > 0 && x.is_contiguous(torch::MemoryFormat::ChannelsLast);
+         x.numel() > 0 && x.numel() < (std::int64_t{1} << 30) &&
+         x.is_contiguous(torch::MemoryFormat::ChannelsLast);
 }
 
 Tensor average_pool(const Tensor& x) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <string>
 
@@ -22,7 +23,8 @@ using torch::autograd::variable_list;
 constexpr int kConvThreads = 128, kMostTaps = 49, kGroups = 16;
 // What a convolution may have for the kernels' registers and shared memory.
 constexpr std::int64_t kMostChannels = 32, kMostProducts = 288;
-constexpr int kMostPatch = 6144;  // values of a tile's patch
+constexpr int kMostPatch = 6144;         // values of a tile's patch
+constexpr int kMostSharedWords = 24576;  // 96 KiB, a multiprocessor's least of compute capability 8
 constexpr std::int64_t kMostPartials = std::int64_t{1} << 21;
 
 struct Tap {
@@ -105,19 +107,16 @@ Gathering of_gradient(const Sizes& s, int y, int x) {
   return g;
 }
 
-/// Who reads the patches, eight lanes along the pixels and four along the channels, or four and
-/// eight: by that go the distances of pixels at which they read different banks of shared memory.
-enum class Reader { products, gradients };
-
-int pitch_for(int channels, Reader reader) {
+/// The distance of a patch's pixels, at which a warp reads different banks of shared memory: four
+/// lanes along the pixels that it multiplies, every `mul`th, and eight values of each.
+int pitch_for(int channels, int mul) {
   if (channels < 4) return channels;
   const int whole = (channels + 3) / 4 * 4;
-  if (reader == Reader::products) return whole % 8 == 4 ? whole : whole + 4;
-  return whole + (24 - whole % 16) % 16;  // 8 more than a multiple of 16
+  return mul == 1 ? whole + (24 - whole % 16) % 16 : whole + (12 - whole % 8) % 8;
 }
 
 /// Cuts the rows into tiles whose patches fit.
-void cut(Gathering& g, const Tensor& source, Reader reader) {
+void cut(Gathering& g, const Tensor& source) {
   int max_dy = 0, max_dx = 0;
   for (int t = 0; t < g.taps; ++t) {
     const Tap& tap = g.tap[t];
@@ -127,7 +126,7 @@ void cut(Gathering& g, const Tensor& source, Reader reader) {
     max_dx = t == 0 ? tap.dx : std::max<int>(max_dx, tap.dx);
   }
   if (g.row_h == 0 || g.row_w == 0) return;  // no such pixels: no tiles
-  g.pitch = pitch_for(g.channels, reader);
+  g.pitch = pitch_for(g.channels, g.mul);
   g.quads =
       g.channels % 4 == 0 && reinterpret_cast<std::uintptr_t>(source.const_data_ptr()) % 16 == 0;
   const auto size = [&](int h, int w) {
@@ -151,50 +150,87 @@ struct WeightStrides {
   int out, in, tap;
 };
 
+/// How many blocks, `most` at most, are to take `tiles`, so that all are at work at once and each
+/// has as many as any other: a multiprocessor holds as many as its shared memory and its registers,
+/// of which a thread takes about as many as said, have room for.
+std::int64_t blocks_for(std::int64_t tiles, std::int64_t shared_bytes, std::int64_t registers,
+                        std::int64_t most = std::numeric_limits<std::int64_t>::max()) {
+  // Of compute capability 8.0 and 9.0, of which shared memory goes to each block with a kilobyte
+  // more.
+  constexpr std::int64_t kSharedBytes = 227 << 10, kReserved = 1 << 10, kRegisters = 65536;
+  const std::int64_t held =
+      std::min(kSharedBytes / (shared_bytes + kReserved), kRegisters / (registers * kConvThreads));
+  const std::int64_t at_once = std::min(multiprocessors() * std::max<std::int64_t>(held, 1), most);
+  const std::int64_t each = (tiles + at_once - 1) / at_once;
+  return (tiles + each - 1) / each;
+}
+
 /// `out`: channels-last, of `columns` channels.
 void convolve(const Tensor& source, const Tensor& weight, const Tensor& bias, Gatherings g,
               int parts, WeightStrides strides, const Tensor& out) {
   int images = static_cast<int>(out.size(0)), columns = static_cast<int>(out.size(1));
   int height = static_cast<int>(out.size(2)), width = static_cast<int>(out.size(3));
-  int tiles = 0, patch = 0;
+  int tiles = 0, patch = 0, depth = 0;
   for (int i = 0; i < parts; ++i) {
-    cut(g.part[i], source, Reader::products);
+    cut(g.part[i], source);
     tiles = std::max(tiles, g.part[i].tiles(images));
     patch = std::max(patch, g.part[i].patch());
+    depth = std::max(depth, (g.part[i].taps * g.part[i].channels + 7) / 8 * 8);
   }
+  const int eights = columns <= 8 ? 1 : columns <= 16 ? 2 : 4;
+  patch = (patch + 3) / 4 * 4;
+  const int each =
+      (16 * eights + 8) / 2 + 1;  // words a product: half of pair_stride() of convolution.cu
+  depth = std::min(depth, (kMostSharedWords - patch) / each / 8 * 8);
+  const std::int64_t shared = std::int64_t{sizeof(float)} * (patch + depth * each);
+  const bool pairs = source.size(1) % 2 == 0;
+  const std::int64_t blocks =
+      blocks_for(std::int64_t{parts} * tiles, shared, /*registers=*/eights == 4 ? 120 : 80);
   const void* values = source.const_data_ptr();
   const void* weights = weight.const_data_ptr();
   const void* added = bias.defined() ? bias.const_data_ptr() : nullptr;
   void* result = out.data_ptr();
   auto arguments = addresses_of(values, weights, added, g, images, columns, strides.out, strides.in,
-                                strides.tap, height, width, result);
-  const char* blocks = columns <= 8 ? "1" : columns <= 16 ? "2" : "4";
-  launch((std::string("convolve_") + blocks + suffix_of(source)).c_str(), {.x = tiles, .z = parts},
-         kConvThreads, arguments.data(), patch * std::int64_t{sizeof(float)});
+                                strides.tap, height, width, patch, depth, result);
+  launch(
+      ("convolve_" + std::to_string(eights) + (pairs ? "_pairs" : "_singles") + suffix_of(source))
+          .c_str(),
+      {.x = (blocks + parts - 1) / parts, .z = parts}, kConvThreads, arguments.data(), shared);
 }
 
-Tensor weight_gradient(const Tensor& x, const Tensor& dy, const Tensor& weight, const Sizes& s) {
+/// And to `bias_gradient`, where it is defined, the bias's.
+Tensor weight_gradient(const Tensor& x, const Tensor& dy, const Tensor& weight, const Sizes& s,
+                       const Tensor& bias_gradient) {
   Gathering g = of_input(s);
-  cut(g, x, Reader::gradients);
-  int images = static_cast<int>(s.images), outs = s.out, count = s.out * s.products();
-  int splits = static_cast<int>(std::min<std::int64_t>(
-      g.tiles(images), std::clamp<std::int64_t>(kMostPartials / count, 132, 1056)));
+  cut(g, x);
+  int images = static_cast<int>(s.images), outs = s.out, bias = bias_gradient.defined() ? 1 : 0;
+  int columns = s.products(), count = outs * (columns + bias);
+  const int each = (columns + bias + 31) / 32;  // eights of products for each of four warps
+  const int stride = outs <= 16 ? 24 : 40;      // slope_stride() of weight_gradient.cu
+  const std::int64_t patch_bytes = g.patch() * std::int64_t{sizeof(float)};
+  int splits = static_cast<int>(
+      blocks_for(g.tiles(images), patch_bytes + 8 * kGroups * stride * std::int64_t{sizeof(float)},
+                 outs <= 16 ? 56 + 7 * each : 60 + 10 * each,
+                 std::max<std::int64_t>(kMostPartials / count, 132)));
+  int out_quads =
+      outs % 4 == 0 && reinterpret_cast<std::uintptr_t>(dy.const_data_ptr()) % 16 == 0 ? 1 : 0;
   const Tensor partials = torch::empty({splits, count}, weight.options());
   const void* values = x.const_data_ptr();
   const void* slopes = dy.const_data_ptr();
   void* sums = partials.data_ptr();
-  auto first = addresses_of(values, slopes, g, images, outs, sums);
-  const int each = (s.products() + 31) / 32;  // eights of products for each of four warps
+  auto first = addresses_of(values, slopes, g, images, outs, out_quads, bias, sums);
   const std::string kernel = std::string("weight_gradient_") + (outs <= 16 ? "1" : "2") +
-                             (each <= 3   ? "_3"
+                             (each <= 1   ? "_1"
+                              : each <= 3 ? "_3"
+                              : each <= 5 ? "_5"
                               : each <= 7 ? "_7"
                                           : "_9") +
                              suffix_of(x);
-  launch(kernel.c_str(), {.x = splits}, kConvThreads, first.data(),
-         g.patch() * std::int64_t{sizeof(float)});
+  launch(kernel.c_str(), {.x = splits}, kConvThreads, first.data(), patch_bytes);
   Tensor gradient = torch::empty_like(weight);
   void* result = gradient.data_ptr();
-  auto second = addresses_of(sums, splits, count, result);
+  void* rest = bias == 1 ? bias_gradient.data_ptr() : nullptr;
+  auto second = addresses_of(sums, splits, count, columns, result, rest);
   launch("sum_splits", {.x = (count + 31) / 32}, /*threads=*/1024, second.data());
   return gradient;
 }
@@ -231,8 +267,12 @@ class Convolution : public torch::autograd::Function<Convolution> {
       convolve(dy, weight, {}, g, s.stride * s.stride, {.out = 1, .in = s.products(), .tap = s.in},
                dx);
     }
-    if (context->needs_input_grad(1)) dw = weight_gradient(x, dy, weight, s);
-    if (context->saved_data["bias"].toBool()) db = dy.sum({0, 2, 3}, false, torch::kFloat);
+    // The weights' kernel reads dy anyway; its smallest form has room for the bias.
+    const bool bias = context->saved_data["bias"].toBool() && context->needs_input_grad(2);
+    if (bias && context->needs_input_grad(1) && s.products() < 32)
+      db = torch::empty({s.out}, weight.options());
+    if (context->needs_input_grad(1)) dw = weight_gradient(x, dy, weight, s, db);
+    if (bias && !db.defined()) db = dy.sum({0, 2, 3}, false, torch::kFloat);
     return {dx, dw, db, Tensor()};
   }
 };

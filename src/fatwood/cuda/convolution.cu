@@ -7,7 +7,7 @@
 
 constexpr int kConvThreads = 128;
 constexpr int kMostTaps = 49;
-constexpr int kGroups = 16;  // of eight neighbouring pixels, four a warp
+constexpr int kGroups = 16;             // of eight neighbouring pixels, four a warp
 
 struct Tap {
   signed char dy, dx;
@@ -76,33 +76,82 @@ struct Tile {
   int image, y, x;  // of its first row
   __device__ Tile(const Gathering& g, int index) {
     const int per_image = g.tiles_y * g.tiles_x;
-    image = index / per_image;
-    const int rest = index - image * per_image;
-    y = rest / g.tiles_x * g.tile_h;
-    x = rest % g.tiles_x * g.tile_w;
+    image = quotient(index, per_image);
+    const int rest = index - image * per_image, down = quotient(rest, g.tiles_x);
+    y = down * g.tile_h;
+    x = (rest - down * g.tiles_x) * g.tile_w;
   }
 };
 
-// Copies a tile's patch; pixels outside the source are zeros.
+// Which of a patch's values, or quads of them, a thread copies: every kConvThreads-th. Its place moves on
+// by sums alone, since dividing is slow here.
+struct PatchShare {
+  int parts;  // of a pixel
+  int row, column, part;
+  int row_step, column_step, part_step;
+  __device__ PatchShare(const Gathering& g) {
+    parts = g.quads ? g.channels / 4 : g.channels;
+    split(threadIdx.x, g.patch_w, row, column, part);
+    split(kConvThreads, g.patch_w, row_step, column_step, part_step);
+  }
+  __device__ void split(int value, int width, int& of_row, int& of_column, int& of_part) const {
+    const int pixel = quotient(value, parts);
+    of_part = value - pixel * parts;
+    of_row = quotient(pixel, width);
+    of_column = pixel - of_row * width;
+  }
+  __device__ void move_on(int width) {
+    row += row_step;
+    column += column_step;
+    part += part_step;
+    if (part >= parts) {
+      part -= parts;
+      ++column;
+    }
+    if (column >= width) {
+      column -= width;
+      ++row;
+    }
+  }
+};
+
+// Copies a tile's patch; pixels outside the source are zeros. Some reads at a time are under way.
 template <class T>
 __device__ void copy_patch(const T* __restrict__ source, const Gathering& g, const Tile& tile,
-                           unsigned* patch) {
+                           PatchShare share, unsigned* patch) {
+  constexpr int kAtOnce = 4;
   const int y0 = g.mul * tile.y + g.min_dy, x0 = g.mul * tile.x + g.min_dx;
-  const int each = g.quads ? 4 : 1, parts = g.channels / each;
-  const int count = g.patch_h * g.patch_w * parts;
-#pragma unroll 4
-  for (int e = threadIdx.x; e < count; e += kConvThreads) {
-    const int pixel = quotient(e, parts), channel = (e - pixel * parts) * each;
-    const int row = quotient(pixel, g.patch_w), y = y0 + row, x = x0 + pixel - row * g.patch_w;
-    const bool inside = (unsigned)y < (unsigned)g.height && (unsigned)x < (unsigned)g.width;
-    const i64 from =
-        inside ? ((i64)(tile.image * g.height + y) * g.width + x) * g.channels + channel : 0;
-    if (g.quads) {
-      const float4 v = load4(source + from);
-      *(uint4*)&patch[pixel * g.pitch + channel] = inside ? to_tf32(v) : make_uint4(0, 0, 0, 0);
-    } else {
-      const float v = load_at(source, from);
-      patch[pixel * g.pitch + channel] = inside ? to_tf32(v) : 0;
+  const T* image = source + (i64)tile.image * g.height * g.width * g.channels;
+  while (share.row < g.patch_h) {
+    int to[kAtOnce];
+    float4 values[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int channel = g.quads ? 4 * share.part : share.part;
+      const int y = y0 + share.row, x = x0 + share.column;
+      const bool inside = (unsigned)y < (unsigned)g.height && (unsigned)x < (unsigned)g.width;
+      const int from = (y * g.width + x) * g.channels + channel;
+      to[i] = share.row < g.patch_h
+                  ? (share.row * g.patch_w + share.column) * g.pitch + channel
+                  : -1;
+      values[i] = make_float4(0, 0, 0, 0);
+      if (inside && to[i] >= 0) {
+        if (g.quads) {
+          values[i] = load4(image + from);
+        } else {
+          values[i].x = load_at(image, from);
+        }
+      }
+      share.move_on(g.patch_w);
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (to[i] < 0) continue;
+      if (g.quads) {
+        *(uint4*)&patch[to[i]] = to_tf32(values[i]);
+      } else {
+        patch[to[i]] = to_tf32(values[i].x);
+      }
     }
   }
 }
@@ -115,206 +164,132 @@ __device__ int offset_of(const Gathering& g, int product) {
          tap * g.channels;
 }
 
-constexpr int kDepth = 96;  // products whose weights are in shared memory at a time
+// A stride of pairs of products at which a warp's reads of a fragment fall on different banks.
+__host__ __device__ constexpr int pair_stride(int columns) { return 2 * columns + 8; }
 
-// Strides at which a warp's reads of a fragment of columns fall on different banks.
-__host__ __device__ constexpr int column_stride(int columns) {
-  return columns % 16 == 8 ? columns : columns + 8;
+// Two neighbours at once.
+__device__ void store_two(float* out, i64 i, float first, float second) {
+  *(float2*)(out + i) = make_float2(first, second);
+}
+__device__ void store_two(unsigned short* out, i64 i, float first, float second) {
+  *(unsigned*)(out + i) = bf16_of(first) | (unsigned)bf16_of(second) << 16;
 }
 
 // out(row, c) = Σ over taps and channels of source(row, tap, channel)·weights[c·w_out + channel·w_in +
 // tap.weight·w_tap], plus bias[c] where there is one; out is images of out_h × out_w × columns, and
-// columns at most 8·kBlocks. A block a tile.
-template <class T, int kBlocks>
-__device__ void convolve_tile(const T* __restrict__ source, const float* __restrict__ weights,
-                              const float* __restrict__ bias, const Gathering& g, int images,
-                              int columns, int w_out, int w_in, int w_tap, int out_h, int out_w,
-                              T* __restrict__ out) {
-  constexpr int kStride = column_stride(8 * kBlocks);
-  __shared__ unsigned factors[kDepth * kStride];
-  __shared__ int offsets[kDepth];
+// columns at most 8·kBlocks. A block takes every gridDim.x-th tile. It has the weights of `depth`
+// products, a multiple of eight, in shared memory at a time, behind the patch of `patch_size` values:
+// pairs of products, of each column both. Behind them stand the products' places in the patch.
+//
+// A product's column of the tensor cores' matrices is free to choose: a lane has two that are neighbours,
+// which with kPairs lie side by side in the patch, too, as they do where the channels are even.
+template <class T, int kBlocks, bool kPairs>
+__device__ void convolve_tiles(const T* __restrict__ source, const float* __restrict__ weights,
+                               const float* __restrict__ bias, const Gathering& g, int images,
+                               int columns, int w_out, int w_in, int w_tap, int out_h, int out_w,
+                               int patch_size, int depth, T* __restrict__ out) {
+  constexpr int kStride = pair_stride(8 * kBlocks);
   FATWOOD_PATCH;
-  if (blockIdx.x >= images * g.tiles_y * g.tiles_x) return;
-  const Tile tile(g, blockIdx.x);
+  unsigned* factors = patch + patch_size;
+  int* offsets = (int*)(factors + depth / 2 * kStride);
+  const int tiles = images * g.tiles_y * g.tiles_x;
+  if (blockIdx.x >= tiles) return;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, in_group = lane / 4, k = lane % 4;
   const int across = g.tile_w / 8, groups = across * g.tile_h;
   const int products = g.taps * g.channels;
-  int corners[4];  // of the lane's pixels in the warp's groups
+  const PatchShare share(g);
+  int corners[4], rows[4], xs[4];  // of the lane's pixels in the warp's groups
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const int group = 4 * warp + i, row = group / across, x = group % across * 8 + in_group;
-    corners[i] = group < groups ? (row * g.mul * g.patch_w + x * g.mul) * g.pitch : 0;
+    const int group = 4 * warp + i, row = quotient(group, across);
+    xs[i] = (group - row * across) * 8 + in_group;
+    rows[i] = group < groups ? row : g.row_h;  // none
+    corners[i] = group < groups ? (row * g.patch_w + xs[i]) * g.mul * g.pitch : 0;
   }
-  copy_patch(source, g, tile, patch);
-  float sums[2][kBlocks][4] = {};
-  for (int first = 0; first < products; first += kDepth) {
-    __syncthreads();
-    for (int e = threadIdx.x; e < kDepth * 8 * kBlocks; e += kConvThreads) {
-      const int c = e / kDepth, depth = e % kDepth, product = first + depth;
-      const int tap = quotient(product, g.channels);
-      const bool inside = tap < g.taps && c < columns;
-      const float w = weights[inside ? c * w_out + (product - tap * g.channels) * w_in +
-                                           g.tap[tap].weight * w_tap
-                                     : 0];
-      factors[depth * kStride + c] = inside ? to_tf32(w) : 0;
-    }
-    if (threadIdx.x < kDepth) offsets[threadIdx.x] = offset_of(g, first + threadIdx.x);
-    __syncthreads();
-    const int depth = products - first < kDepth ? products - first : kDepth;
-#pragma unroll 2
-    for (int d = 0; d < depth; d += 8) {
-      const int near = offsets[d + k], far = offsets[d + k + 4];
-      unsigned a[2][4];
-#pragma unroll
-      for (int m = 0; m < 2; ++m) {
-        a[m][0] = patch[corners[2 * m] + near];
-        a[m][1] = patch[corners[2 * m + 1] + near];
-        a[m][2] = patch[corners[2 * m] + far];
-        a[m][3] = patch[corners[2 * m + 1] + far];
+  for (int index = blockIdx.x; index < tiles; index += gridDim.x) {
+    const Tile tile(g, index);
+    float sums[2][kBlocks][4] = {};
+    for (int first = 0; first < products; first += depth) {
+      const int whole = (products - first < depth ? products - first + 7 : depth) / 8 * 8;
+      __syncthreads();
+      if (first == 0) copy_patch(source, g, tile, share, patch);
+      if (products > depth || index == blockIdx.x) {  // else they are there
+        for (int e = threadIdx.x; e < whole * 8 * kBlocks; e += kConvThreads) {
+          const int c = quotient(e, whole), product = first + e - c * whole;
+          const int tap = quotient(product, g.channels);
+          const bool inside = tap < g.taps && c < columns;
+          const float w = weights[inside ? c * w_out + (product - tap * g.channels) * w_in +
+                                               g.tap[tap].weight * w_tap
+                                         : 0];
+          const int place = product - first;
+          factors[place / 2 * kStride + 2 * c + place % 2] = inside ? to_tf32(w) : 0;
+        }
+        for (int e = threadIdx.x; e < whole; e += kConvThreads)
+          offsets[e] = offset_of(g, first + e);
       }
+      __syncthreads();
+#pragma unroll 2
+      for (int d = 0; d < whole; d += 8) {
+        const int near = offsets[d + 2 * k], far = kPairs ? near + 1 : offsets[d + 2 * k + 1];
+        uint2 a[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const unsigned* corner = &patch[corners[i]];
+          a[i] = kPairs ? *(const uint2*)(corner + near) : make_uint2(corner[near], corner[far]);
+        }
+#pragma unroll
+        for (int n = 0; n < kBlocks; ++n) {
+          const uint2 b = *(const uint2*)&factors[(d / 2 + k) * kStride + 16 * n + 2 * in_group];
+#pragma unroll
+          for (int m = 0; m < 2; ++m) {
+            const uint2 &upper = a[2 * m], &lower = a[2 * m + 1];
+            multiply(sums[m][n], {upper.x, lower.x, upper.y, lower.y}, b.x, b.y);
+          }
+        }
+      }
+    }
+    T* to = out + (i64)tile.image * out_h * out_w * columns;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int y = tile.y + rows[i], x = tile.x + xs[i];
+      if (y >= g.row_h || x >= g.row_w) continue;
+      const int pixel = (g.out_mul * y + g.out_y) * out_w + g.out_mul * x + g.out_x;
 #pragma unroll
       for (int n = 0; n < kBlocks; ++n) {
-        const unsigned* corner = &factors[(d + k) * kStride + 8 * n + in_group];
-#pragma unroll
-        for (int m = 0; m < 2; ++m) multiply(sums[m][n], a[m], corner[0], corner[4 * kStride]);
-      }
-    }
-  }
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int group = 4 * warp + i;
-    const int y = tile.y + group / across, x = tile.x + group % across * 8 + in_group;
-    if (group >= groups || y >= g.row_h || x >= g.row_w) continue;
-    const i64 pixel = ((i64)tile.image * out_h + g.out_mul * y + g.out_y) * out_w + g.out_mul * x +
-                      g.out_x;
-#pragma unroll
-    for (int n = 0; n < kBlocks; ++n) {
-#pragma unroll
-      for (int side = 0; side < 2; ++side) {
-        const int c = 8 * n + 2 * k + side;
-        if (c < columns) {
-          store_at(out, pixel * columns + c,
-                   sums[i / 2][n][2 * (i % 2) + side] + (bias ? bias[c] : 0));
+        const int c = 8 * n + 2 * k;
+        float* sum = &sums[i / 2][n][2 * (i % 2)];
+        if (bias && c < columns) sum[0] += bias[c];
+        if (bias && c + 1 < columns) sum[1] += bias[c + 1];
+        if (columns % 2 == 0 && c < columns) {
+          store_two(to, pixel * columns + c, sum[0], sum[1]);
+        } else {
+          if (c < columns) store_at(to, pixel * columns + c, sum[0]);
+          if (c + 1 < columns) store_at(to, pixel * columns + c + 1, sum[1]);
         }
       }
     }
   }
 }
 
-// partials[block][out][tap·channels + channel] = Σ over the block's tiles' rows of dy(row, out)·
-// source(row, tap, channel); outs at most 16·kMatrices, taps·channels at most 32·kEach. A block takes
-// every gridDim.x-th tile; a warp has every fourth eight of the products.
-template <class T, int kMatrices, int kEach>
-__device__ void weight_gradient_tiles(const T* __restrict__ source, const T* __restrict__ dy,
-                                      const Gathering& g, int images, int outs,
-                                      float* __restrict__ partials) {
-  constexpr int kStride = column_stride(16 * kMatrices);
-  __shared__ unsigned slopes[8 * kGroups * kStride];
-  FATWOOD_PATCH;
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, column = lane / 4, k = lane % 4;
-  const int across = g.tile_w / 8, groups = across * g.tile_h;
-  const int products = g.taps * g.channels, tiles = images * g.tiles_y * g.tiles_x;
-  int offsets[kEach];
-#pragma unroll
-  for (int i = 0; i < kEach; ++i) offsets[i] = offset_of(g, 8 * (warp + 4 * i) + column);
-  float sums[kMatrices][kEach][4] = {};
-  for (int index = blockIdx.x; index < tiles; index += gridDim.x) {
-    const Tile tile(g, index);
-    __syncthreads();
-    copy_patch(source, g, tile, patch);
-#pragma unroll 4
-    for (int e = threadIdx.x; e < 8 * groups * 16 * kMatrices; e += kConvThreads) {
-      const int row = e / (16 * kMatrices), out = e % (16 * kMatrices);
-      const int in_tile = quotient(row, g.tile_w);
-      const int y = tile.y + in_tile, x = tile.x + row - in_tile * g.tile_w;
-      const bool inside = y < g.row_h && x < g.row_w && out < outs;
-      const float v =
-          load_at(dy, inside ? ((i64)(tile.image * g.row_h + y) * g.row_w + x) * outs + out : 0);
-      slopes[row * kStride + out] = inside ? to_tf32(v) : 0;
-    }
-    __syncthreads();
-    for (int group = 0; group < groups; ++group) {
-      const int row = group / across, x = group % across * 8 + k;
-      const int near = (row * g.mul * g.patch_w + x * g.mul) * g.pitch;
-      const int far = near + 4 * g.mul * g.pitch;
-      unsigned a[kMatrices][4];
-#pragma unroll
-      for (int m = 0; m < kMatrices; ++m) {
-        const unsigned* corner = &slopes[(8 * group + k) * kStride + 16 * m + column];
-        a[m][0] = corner[0];
-        a[m][1] = corner[8];
-        a[m][2] = corner[4 * kStride];
-        a[m][3] = corner[4 * kStride + 8];
-      }
-#pragma unroll
-      for (int i = 0; i < kEach; ++i) {
-        const unsigned b0 = patch[near + offsets[i]], b1 = patch[far + offsets[i]];
-#pragma unroll
-        for (int m = 0; m < kMatrices; ++m) multiply(sums[m][i], a[m], b0, b1);
-      }
-    }
-  }
-#pragma unroll
-  for (int m = 0; m < kMatrices; ++m) {
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const int out = 16 * m + 8 * (j / 2) + column;
-        const int product = 8 * (warp + 4 * i) + 2 * k + j % 2;
-        if (out < outs && product < products)
-          partials[((i64)blockIdx.x * outs + out) * products + product] = sums[m][i][j];
-      }
-    }
-  }
-}
-
-// out[i] = Σ over splits of partials[split·count + i], in a fixed order. 32 × 32 threads, the first 32
-// neighbours in i.
-extern "C" __global__ void sum_splits(const float* partials, int splits, int count, float* out) {
-  __shared__ float sums[32][33];
-  const int i = blockIdx.x * 32 + threadIdx.x % 32, share = threadIdx.x / 32;
-  float sum = 0;
-  if (i < count) {
-#pragma unroll 4
-    for (int s = share; s < splits; s += 32) sum += partials[(i64)s * count + i];
-  }
-  sums[share][threadIdx.x % 32] = sum;
-  __syncthreads();
-  if (share > 0 || i >= count) return;
-  for (int s = 1; s < 32; ++s) sum += sums[s][threadIdx.x];
-  out[i] = sum;
-}
-
-#define FATWOOD_CONVOLVE(suffix, T, blocks)                                                        \
-  extern "C" __global__ void __launch_bounds__(128) convolve_##blocks##_##suffix(                  \
+#define FATWOOD_CONVOLVE(suffix, T, blocks, name, pairs)                                           \
+  extern "C" __global__ void __launch_bounds__(128) convolve_##blocks##_##name##_##suffix(         \
       const T* source, const float* weights, const float* bias,                                    \
       const __grid_constant__ Gatherings g, int images, int channels, int w_out, int w_in,         \
-      int w_tap, int out_h, int out_w, T* out) {                                                   \
-    convolve_tile<T, blocks>(source, weights, bias, g.part[blockIdx.z], images, channels, w_out,   \
-                             w_in, w_tap, out_h, out_w, out);                                      \
+      int w_tap, int out_h, int out_w, int patch_size, int depth, T* out) {                        \
+    convolve_tiles<T, blocks, pairs>(source, weights, bias, g.part[blockIdx.z], images, channels,  \
+                                     w_out, w_in, w_tap, out_h, out_w, patch_size, depth, out);    \
   }
-#define FATWOOD_WEIGHT_GRADIENT(suffix, T, matrices, each)                                         \
-  extern "C" __global__ void __launch_bounds__(128)                                                \
-      weight_gradient_##matrices##_##each##_##suffix(const T* source, const T* dy,                 \
-                                                     const __grid_constant__ Gathering g,          \
-                                                     int images, int channels, float* partials) {  \
-    weight_gradient_tiles<T, matrices, each>(source, dy, g, images, channels, partials);           \
-  }
-#define FATWOOD_CONVOLUTIONS(suffix, T)    \
-  FATWOOD_CONVOLVE(suffix, T, 1)           \
-  FATWOOD_CONVOLVE(suffix, T, 2)           \
-  FATWOOD_CONVOLVE(suffix, T, 4)           \
-  FATWOOD_WEIGHT_GRADIENT(suffix, T, 1, 3) \
-  FATWOOD_WEIGHT_GRADIENT(suffix, T, 1, 7) \
-  FATWOOD_WEIGHT_GRADIENT(suffix, T, 1, 9) \
-  FATWOOD_WEIGHT_GRADIENT(suffix, T, 2, 3) \
-  FATWOOD_WEIGHT_GRADIENT(suffix, T, 2, 7) \
-  FATWOOD_WEIGHT_GRADIENT(suffix, T, 2, 9)
+#define FATWOOD_CONVOLVE_BOTH(suffix, T, blocks)      \
+  FATWOOD_CONVOLVE(suffix, T, blocks, pairs, true)    \
+  FATWOOD_CONVOLVE(suffix, T, blocks, singles, false)
 
 #ifdef FATWOOD_MODULE_CONVOLUTION_F32
-FATWOOD_CONVOLUTIONS(f32, float)
+FATWOOD_CONVOLVE_BOTH(f32, float, 1)
+FATWOOD_CONVOLVE_BOTH(f32, float, 2)
+FATWOOD_CONVOLVE_BOTH(f32, float, 4)
 #endif
 #ifdef FATWOOD_MODULE_CONVOLUTION_BF16
-FATWOOD_CONVOLUTIONS(bf16, unsigned short)
+FATWOOD_CONVOLVE_BOTH(bf16, unsigned short, 1)
+FATWOOD_CONVOLVE_BOTH(bf16, unsigned short, 2)
+FATWOOD_CONVOLVE_BOTH(bf16, unsigned short, 4)
 #endif

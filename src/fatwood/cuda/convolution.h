@@ -18,7 +18,8 @@ bool takes_convolution(const Tensor& x, const Tensor& weight, std::int64_t strid
 /// Error{model} under create_graph.
 Tensor convolution(const Tensor& x, const Tensor& weight, const Tensor& bias, std::int64_t stride);
 
-/// Whether average_pool() has a kernel for it: as for convolution()'s x, of any number of channels.
+/// Whether average_pool() has a kernel for it: as for convolution()'s x, of any number of channels,
+/// and fewer than 2^30 values.
 bool takes_average_pool(const Tensor& x);
 
 /// torch::avg_pool2d of 2 × 2, stride 2, with ceil_mode. Its backward pass throws Error{model}

@@ -21,8 +21,11 @@
 asm(".pushsection .rodata,\"a\",@progbits\n"
     "fatwood_cuda_kernels:\n"
     ".incbin \"" FATWOOD_CUDA_FOLDER "/kernels.cu\"\n"
+    ".incbin \"" FATWOOD_CUDA_FOLDER "/elementwise.cu\"\n"
+    ".incbin \"" FATWOOD_CUDA_FOLDER "/cross_entropy.cu\"\n"
     ".incbin \"" FATWOOD_CUDA_FOLDER "/activation_norm.cu\"\n"
     ".incbin \"" FATWOOD_CUDA_FOLDER "/convolution.cu\"\n"
+    ".incbin \"" FATWOOD_CUDA_FOLDER "/weight_gradient.cu\"\n"
     ".byte 0\n.popsection\n");
 // clang-format on
 extern "C" const char fatwood_cuda_kernels[];
@@ -63,6 +66,7 @@ struct Libraries {
   FATWOOD_FUNCTION(cuDeviceGet);
   FATWOOD_FUNCTION(cuDeviceGetAttribute);
   FATWOOD_FUNCTION(cuDevicePrimaryCtxRetain);
+  FATWOOD_FUNCTION(cuFuncSetAttribute);
   FATWOOD_FUNCTION(cuGetErrorString);
   FATWOOD_FUNCTION(cuLaunchKernel);
   FATWOOD_FUNCTION(cuModuleGetFunction);
@@ -121,18 +125,19 @@ Bytes compile(const std::string& architecture, const std::string& part) {
   return code;
 }
 
-std::string architecture_of(int device) {
+int attribute_of(int device, CUdevice_attribute attribute) {
   const Libraries& cuda = libraries();
   CUdevice handle = 0;
-  int major = 0, minor = 0;
+  int value = 0;
   cuda.check(cuda.cuDeviceGet(&handle, device), "device");
-  cuda.check(
-      cuda.cuDeviceGetAttribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, handle),
-      "device");
-  cuda.check(
-      cuda.cuDeviceGetAttribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, handle),
-      "device");
-  return "sm_" + std::to_string(major) + std::to_string(minor);
+  cuda.check(cuda.cuDeviceGetAttribute(&value, attribute, handle), "device");
+  return value;
+}
+
+std::string architecture_of(int device) {
+  return "sm_" +
+         std::to_string(attribute_of(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)) +
+         std::to_string(attribute_of(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR));
 }
 
 /// compile(), or what it gave before: compiling takes seconds, so its result is kept in the cache
@@ -212,9 +217,26 @@ CUfunction function_of(const char* kernel) {
 
 }  // namespace
 
+std::int64_t multiprocessors() {
+  static std::mutex mutex;
+  static std::map<int, int> counts;
+  const std::scoped_lock lock(mutex);
+  const int device = c10::cuda::current_device();
+  const auto found = counts.find(device);
+  if (found != counts.end()) return found->second;
+  return counts[device] = attribute_of(device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+}
+
 void launch(const char* kernel, Grid grid, std::int64_t threads, void** arguments,
             std::int64_t shared_bytes) {
+  constexpr std::int64_t kWithoutAsking = 24 << 10;  // beside the most that a kernel declares
   const CUfunction function = function_of(kernel);
+  if (shared_bytes > kWithoutAsking) {
+    libraries().check(
+        libraries().cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                                       static_cast<int>(shared_bytes)),
+        kernel);
+  }
   const auto number = [](std::int64_t n) { return static_cast<unsigned>(n); };
   libraries().check(
       libraries().cuLaunchKernel(function, number(grid.x), number(grid.y), number(grid.z),

@@ -12,11 +12,14 @@ struct Grid {
 };
 
 /// Launches a kernel of the folder's .cu files on the current device and stream; each argument by
-/// its address, `shared_bytes` (48 KiB with what the kernel declares) of memory for each block. The
+/// its address, `shared_bytes` (96 KiB with what the kernel declares) of memory for each block. The
 /// first call compiles the kernels. Throws Error{internal} with the compiler's words, or the
 /// driver's.
 void launch(const char* kernel, Grid grid, std::int64_t threads, void** arguments,
             std::int64_t shared_bytes = 0);
+
+/// How many multiprocessors the current device has. Throws Error{internal}.
+std::int64_t multiprocessors();
 
 /// The addresses of a kernel's arguments, whose types must be the kernel's own.
 template <class... Arguments>

@@ -1,9 +1,19 @@
 #include <fatwood/core/error.h>
+#include <fatwood/cuda/activation_norm.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/model/resnet.h>
 
 namespace fatwood {
 namespace {
+
+/// relu(norm(x) + skip); `skip` may be undefined.
+Tensor norm_relu(torch::nn::BatchNorm2dImpl& norm, const Tensor& x, const Tensor& skip = {}) {
+  if (cuda::takes_norm(x, norm) && (!skip.defined() || cuda::takes_sum(x, skip)))
+    return cuda::norm_relu(x, norm, skip);
+  Tensor y = norm.forward(x);
+  if (skip.defined()) y.add_(skip);
+  return y.relu_();
+}
 
 torch::nn::Conv2d conv2d(std::int64_t c_in, std::int64_t c_out, std::int64_t ks,
                          std::int64_t stride) {
@@ -49,7 +59,7 @@ Tensor Stem::compute(const Tensor& x) {
                 "input " + shape_text(x.sizes()) + ", wanted (N, " +
                     std::to_string(parts_.conv1->options.in_channels()) + ", H, W)");
   }
-  const Tensor y = parts_.bn1->forward(parts_.conv1->forward(x)).relu_();
+  const Tensor y = norm_relu(*parts_.bn1, parts_.conv1->forward(x));
   return torch::max_pool2d(y, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
 }
 
@@ -81,11 +91,15 @@ std::string BasicBlock::description() const {
 }
 
 Tensor BasicBlock::compute(const Tensor& x) {
-  Tensor y = bn1->forward(conv1->forward(x)).relu_();
-  y = bn2->forward(conv2->forward(y));
-  const Tensor identity =
-      downsample_conv ? downsample_norm->forward(downsample_conv->forward(x)) : x;
-  return y.add_(identity).relu_();
+  const Tensor y = conv2->forward(norm_relu(*bn1, conv1->forward(x)));
+  Tensor identity = x;
+  if (downsample_conv) {
+    identity = downsample_conv->forward(x);
+    identity = cuda::takes_norm(identity, *downsample_norm)
+                   ? cuda::activation_norm(identity, {}, *downsample_norm)
+                   : downsample_norm->forward(identity);
+  }
+  return norm_relu(*bn2, y, identity);
 }
 
 ResNet::ResNet(const Options& options) : options_(options), sequence_(make<Sequential>({})) {

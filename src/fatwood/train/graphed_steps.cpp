@@ -40,9 +40,12 @@ struct GraphedSteps::Steps : std::enable_shared_from_this<Steps> {
   std::list<GraphPlan> plans;    // the latest used first
   GraphPlan* current = nullptr;  // of the batch in hand, where it was replayed
   std::int64_t replayed = 0;
+  bool measured_before = at::globalContext().benchmarkCuDNN();
 
   void install(Run& run) {
     plain = run.parts;
+    if (options.measure_algorithms && !at::globalContext().deterministicAlgorithms())
+      at::globalContext().setBenchmarkCuDNN(true);
     add_layers(run.model);
     for (const auto& module : run.model->modules()) {
       if (const auto layer = std::dynamic_pointer_cast<Layer>(module)) add_layers(layer);
@@ -66,6 +69,7 @@ struct GraphedSteps::Steps : std::enable_shared_from_this<Steps> {
     current = nullptr;
     plans.clear();
     stream.reset();
+    at::globalContext().setBenchmarkCuDNN(measured_before);
   }
 
   bool recordable(const Run& run, const GraphKey& key) const {
@@ -102,6 +106,11 @@ struct GraphedSteps::Steps : std::enable_shared_from_this<Steps> {
     const cuda::OwnKernels own_kernels;
     plain.predict(run);
     if (options.bf16) run.predictions = run.predictions.to(torch::kFloat);
+  }
+
+  void get_loss_plainly(Run& run) {
+    const cuda::OwnKernels own_kernels;
+    plain.get_loss(run);
   }
 
   void predict(Run& run) {
@@ -168,7 +177,7 @@ struct GraphedSteps::Steps : std::enable_shared_from_this<Steps> {
       MeasuringTaps measuring(plan, layers, *scratch);
       predict_plainly(run);
     }
-    plain.get_loss(run);
+    get_loss_plainly(run);
     plan.predictions = run.predictions;
     plan.loss = run.loss;
     if (run.training()) {
@@ -211,7 +220,7 @@ struct GraphedSteps::Steps : std::enable_shared_from_this<Steps> {
   }
 
   void get_loss(Run& run) {
-    if (!current) return plain.get_loss(run);
+    if (!current) return get_loss_plainly(run);
     if (!run.predictions.is_same(current->predictions))
       throw Error(ErrorKind::usage, "graphed_steps",
                   "a callback replaced the predictions, wanted them as they are: --engine torch "

@@ -14,6 +14,10 @@ namespace fatwood {
 struct GraphedStepsOptions {
   bool bf16 = false;  ///< the forward pass under autocast to bfloat16, predictions back in float
   std::function<void(std::string_view)> say = {};  ///< told once why something is not recorded
+  /// LibTorch's library measures its convolutions' algorithms at the first batch of each shape and
+  /// takes the fastest, where deterministic algorithms are not asked for; else it takes what it
+  /// thinks best.
+  bool measure_algorithms = true;
 };
 
 /// Replaces a fit's predict, get_loss and backward by graphs, and lets layers use cuda's kernels,

@@ -6,6 +6,7 @@
 #include <fatwood/core/allocator.h>
 #include <fatwood/core/error.h>
 #include <fatwood/core/json.h>
+#include <fatwood/cuda/cross_entropy.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/train/learner.h>
 
@@ -75,7 +76,9 @@ Learner::Learner(LearnerOptions options) : callbacks_(std::move(options.callback
   run_.loss_function = options.loss_function
                            ? std::move(options.loss_function)
                            : [](const Tensor& predictions, const Tensor& targets) {
-                               return torch::cross_entropy_loss(predictions, targets);
+                               return cuda::takes_cross_entropy(predictions, targets)
+                                          ? cuda::cross_entropy(predictions, targets)
+                                          : torch::cross_entropy_loss(predictions, targets);
                              };
   run_.device = options.device;
   run_.seed = options.seed;

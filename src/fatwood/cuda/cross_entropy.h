@@ -1,0 +1,18 @@
+// The loss of a training step in one launch, where LibTorch's operators take six.
+#pragma once
+
+#include <fatwood/cuda/cuda.h>
+
+namespace fatwood::cuda {
+
+/// Whether cross_entropy() has a kernel for it, and OwnKernels (activation_norm.h) are active: x
+/// (N, classes) on a GPU, dense floats, 64 classes and 16,384 rows at most; targets (N) of int64
+/// on the same device. False in a build without CUDA.
+bool takes_cross_entropy(const Tensor& x, const Tensor& targets);
+
+/// torch::cross_entropy_loss(x, targets): the mean over the rows whose target is not −100. Where
+/// another target is no class, the loss is NaN. Its backward pass throws Error{model} under
+/// create_graph.
+Tensor cross_entropy(const Tensor& x, const Tensor& targets);
+
+}  // namespace fatwood::cuda
