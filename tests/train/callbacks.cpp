@@ -303,8 +303,8 @@ TEST(StopOnDivergence, sees_what_the_last_step_ruined) {
   }
 }
 
-TEST(EarlyStopping, bears_its_patience_and_no_more) {
-  std::vector<double> losses{1.0, 0.8, 0.9, 0.85, 0.9, 0.7};
+// A metric of each epoch's value in turn.
+MetricPtr told(std::vector<double> values) {
   struct Told : Metric {
     explicit Told(std::vector<double> v) : values(std::move(v)) {}
     MetricInfo info() const override { return {"told", "told", "", false}; }
@@ -316,13 +316,35 @@ TEST(EarlyStopping, bears_its_patience_and_no_more) {
     std::vector<double> values;
     int at = -1;
   };
-  auto metrics = std::make_shared<Metrics>(std::vector<MetricPtr>{std::make_shared<Told>(losses)});
-  Learner learner = tiny_learner({metrics, std::make_shared<EarlyStopping>(EarlyStoppingOptions{
-                                               .metric = "told", .patience = 1})});
+  return std::make_shared<Told>(std::move(values));
+}
+
+TEST(EarlyStopping, bears_its_patience_and_no_more) {
+  const std::vector<MetricPtr> metrics{told({1.0, 0.8, 0.9, 0.85, 0.9, 0.7})};
+  Learner learner = tiny_learner(
+      {std::make_shared<Metrics>(metrics),
+       std::make_shared<EarlyStopping>(EarlyStoppingOptions{.metric = "told", .patience = 1})});
   const FitResult result = learner.fit(6);
   EXPECT_EQ(result.status, "cancelled");
   EXPECT_THAT(result.reason, HasSubstr("told has not improved on 0.8000 for 2 evaluations"));
   EXPECT_EQ(learner.run().epoch, 4);
+}
+
+TEST(EarlyStopping, leaves_a_fit_complete_that_has_made_its_last_epoch) {
+  struct Last : RowSink {
+    void end(const EndRow& row) override { status = row.status; }
+    std::string status;
+  };
+  const auto last = std::make_shared<Last>();
+  const std::vector<MetricPtr> metrics{told({1.0, 0.8, 0.9, 0.85})};
+  Learner learner = tiny_learner(
+      {std::make_shared<Metrics>(metrics),
+       std::make_shared<Recorder>(std::vector<RowSinkPtr>{last}),
+       std::make_shared<EarlyStopping>(EarlyStoppingOptions{.metric = "told", .patience = 1})});
+  const FitResult result = learner.fit(4);
+  EXPECT_TRUE(result.completed());
+  EXPECT_EQ(result.reason, "");
+  EXPECT_EQ(last->status, "completed");
 }
 
 TEST(EarlyStopping, names_a_metric_that_is_not_there) {

@@ -103,7 +103,8 @@ void EarlyStopping::after_epoch(Run& run) {
   if (std::isfinite(value) && (!best_ || sign * (value - *best_) > options_.min_delta)) {
     best_ = value;
     without_ = 0;
-  } else if (++without_ > options_.patience) {
+  } else if (++without_ > options_.patience && run.epoch + 1 < run.epochs) {
+    // Behind the last epoch there is nothing to stop: the fit is complete.
     run.cancel(Scope::fit, options_.metric + " has not improved" +
                                (best_ ? " on " + fixed(*best_, 4) : "") + " for " +
                                std::to_string(without_) + " evaluations");

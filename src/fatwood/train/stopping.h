@@ -40,7 +40,8 @@ struct EarlyStoppingOptions {
   double min_delta = 0;         ///< what counts as one
 };
 
-/// Ends the fit when the metric has not improved for more than `patience` evaluation passes.
+/// Ends the fit, as "cancelled", when the metric has not improved for more than `patience`
+/// evaluation passes. One that is out of patience only at the end of its last epoch is complete.
 /// Throws Error{usage} for a negative patience, or in the first evaluation pass for an unknown
 /// metric.
 class EarlyStopping : public Callback {
