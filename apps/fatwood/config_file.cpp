@@ -1,7 +1,9 @@
 #include "config_file.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
+#include <sstream>
 
 #include <CLI/CLI.hpp>
 
@@ -30,6 +32,35 @@ std::optional<std::string> take_config(std::vector<std::string>& arguments) {
   return {};
 }
 
+// Whether the value that begins in `line` is a list in brackets that goes on behind it.
+bool opens_list(const std::string& line) {
+  const std::string text = CLI::detail::trim_copy(line.substr(0, line.find('#')));
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos || text.front() == ';') return false;
+  const std::string value = CLI::detail::trim_copy(text.substr(equals + 1));
+  return value.size() > 1 && value.front() == '[' && value.back() != ']';
+}
+
+// CLI11 joins the values of neighbouring lines of one name, as if they were one list: it is given
+// one line at a time.
+std::vector<CLI::ConfigItem> items_of(const std::string& text) {
+  std::vector<CLI::ConfigItem> items;
+  std::istringstream lines(text);
+  for (std::string entry; std::getline(lines, entry);) {
+    if (opens_list(entry)) {
+      std::string line;
+      while (!line.ends_with(']') && std::getline(lines, line))
+        entry += "\n" + CLI::detail::trim(line);
+      if (!line.ends_with(']'))
+        throw CLI::ParseError("found a list that [ begins, wanted its ]", 2);
+    }
+    std::istringstream one(entry);
+    for (CLI::ConfigItem& item : CLI::ConfigINI().from_config(one))
+      items.push_back(std::move(item));
+  }
+  return items;
+}
+
 }  // namespace
 
 std::string config_file_of(std::vector<std::string> arguments) {
@@ -42,12 +73,15 @@ std::vector<std::string> arguments_of_config(const std::string& text, const std:
   };
   std::vector<std::string> from_file;
   try {
-    std::istringstream stream(text);
-    for (const CLI::ConfigItem& item : CLI::ConfigINI().from_config(stream)) {
+    const std::vector<CLI::ConfigItem> items = items_of(text);
+    std::map<std::string, const CLI::ConfigItem*> last;
+    for (const CLI::ConfigItem& item : items) last[item.name] = &item;
+    for (const CLI::ConfigItem& item : items) {
       if (!item.parents.empty())
         fail("[" + item.parents.front() + "], wanted lines `name = value` and no sections");
       if (item.inputs.empty() || item.inputs.front().empty()) fail(item.name + " has no value");
       if (item.name == "config") fail("config names another file, wanted options alone");
+      if (last[item.name] != &item) continue;
       const std::string& value = item.inputs.front();
       if (item.inputs.size() > 1) {
         std::string joined = value;

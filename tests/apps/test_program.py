@@ -185,6 +185,15 @@ def test_options_come_from_a_file_and_the_command_line_wins(tiny_mnist, tmp_path
     run = tmp_path / "last_list"
     assert fatwood("train", "--config", config, "--nfs", "3,3,3", "--nfs=2,4,4,8", "--data", tiny_mnist, "--output", run).returncode == 0
     assert json.loads((run / "args.json").read_text())["options"]["nfs"] == [2, 4, 4, 8]
+    for number, (lines, nfs) in enumerate([("nfs = 2,2,2,2\nnfs = 2,4,4,8\n", [2, 4, 4, 8]), ("nfs = [2,2,  # widths\n2,2]\nnfs = [2,4,\n  4,8 ]\n", [2, 4, 4, 8])]):
+        config.write_text("model = cnn\nepochs = 2\nepochs = 1\nno-shuffle = true\nno-shuffle\ndeterministic = true\ndeterministic = false\n" + lines)
+        run = tmp_path / f"later_line_{number}"
+        result = fatwood("train", "--config", config, "--data", tiny_mnist, "--output", run)
+        assert result.returncode == 0, result.stderr
+        options = json.loads((run / "args.json").read_text())["options"]
+        assert (options["nfs"], options["epochs"], options["shuffle"], options["deterministic"]) == (nfs, 1, False, False)
+    config.write_text("nfs = [2,4,4,80\n")
+    refused(fatwood("train", "--config", config, "--model", "cnn", "--data", tiny_mnist), 2, config, "wanted its ]")
     config.write_text('data = "/no where"\n')
     refused(fatwood("train", "--config", config), 3, "/no where")
     config.write_text("lr =\ndata = /nowhere\n")
