@@ -63,6 +63,10 @@ int run(const LrFindRunOptions& given, const SweepShown& shown) {
         [line] { std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data()); });
   };
   const LrFindResult found = lr_find_run(options, say);
+  if (found.interrupted && found.lr.empty()) {
+    say("interrupted: " + found.ended);
+    return 128 + signals.received();
+  }
   progress.end({.status = found.interrupted ? "interrupted" : "completed",
                 .reason = found.ended,
                 .step = static_cast<std::int64_t>(found.lr.size())});

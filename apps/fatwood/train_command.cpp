@@ -115,6 +115,7 @@ int run(const TrainRunOptions& given, const Shown& shown, const Asked& asked) {
   const TrainRunResult result = train_run(options, hooks);
   if (!result.fit.completed()) console->say(result.fit.status + ": " + result.fit.reason);
   if (result.fit.status == "interrupted") {
+    if (result.folder.empty()) return 128 + signals.received();  // no run was begun
     if (result.checkpoint.empty()) {
       console->say("no checkpoint was saved");
     } else {

@@ -2,7 +2,7 @@
 
 Real training runs here are on a small data set in FashionMNIST's format, made by `tiny_mnist`.
 """
-import gzip, json, os, re, signal, struct, subprocess, time
+import contextlib, gzip, json, os, pathlib, re, signal, socket, struct, subprocess, time
 
 import pytest
 
@@ -320,6 +320,43 @@ def test_a_signal_ends_the_run_after_the_step_and_keeps_the_rows(tiny_mnist, tmp
     assert [row["step"] for row in rows if row["type"] == "batch"][-1] + 1 == rows[-1]["step"]
     assert (run / "model.safetensors").exists()
     assert stdout.startswith("MulticlassAccuracy")
+
+
+@contextlib.contextmanager
+def half_a_download():
+    """The address of a server that begins an answer and says no more, and the socket."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(WAIT_SECONDS)
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", server
+
+
+def without_package(command):
+    """The command where Debian's package of the data is hidden from it."""
+    package = pathlib.Path("/usr/share/datasets/fashion-mnist")
+    if not package.exists():
+        return command
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0:
+        pytest.skip("dataset-fashion-mnist is installed, and hiding it needs root and CAP_SYS_ADMIN")
+    return ["unshare", "-m", "sh", "-c", f'mount -t tmpfs none {package} && exec "$@"', "sh", *command]
+
+
+@pytest.mark.parametrize("command, signal_sent, code", [("train", signal.SIGINT, 130), ("train", signal.SIGTERM, 143), ("lr-find", signal.SIGINT, 130), ("reproduce", signal.SIGINT, 130)])
+def test_a_signal_ends_a_download_at_once_and_leaves_nothing_behind(tmp_path, command, signal_sent, code):
+    output = tmp_path / "output"
+    with half_a_download() as (url, server):
+        env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "FATWOOD_FASHION_MNIST_URL": url}
+        process = subprocess.Popen(without_package([PROGRAM, command, "--output", str(output)]), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 26421880\r\n\r\n" + bytes(100_000))
+            sent = time.monotonic()
+            process.send_signal(signal_sent)
+            _, stderr = process.communicate(timeout=WAIT_SECONDS)
+            assert time.monotonic() - sent < 15  # curl itself would give up after 30 seconds
+    assert process.returncode == code, stderr
+    assert " error: " not in stderr and ("stopped;" if command == "reproduce" else "interrupted: the download") in stderr
+    assert not output.exists() and list((tmp_path / "cache/fatwood/fashion-mnist").iterdir()) == []
 
 
 def test_a_diverging_run_stops_with_its_own_code(tiny_mnist, tmp_path):

@@ -1,9 +1,19 @@
+#include <arpa/inet.h>
+#include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <netinet/in.h>
+#include <stop_token>
 #include <string>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
+#include <fatwood/data/download.h>
 #include <fatwood/data/fashion_mnist.h>
 #include <fatwood/data/statistics.h>
 #include <fatwood/io/file.h>
@@ -125,6 +135,58 @@ TEST(FashionMnist, without_files_or_a_way_to_get_them_the_error_says_what_to_run
   places.cache.clear();
   EXPECT_THAT(thrown_by([&] { load_fashion_mnist(places); }),
               error_with(ErrorKind::io, "no folder to download to"));
+}
+
+// A server that accepts connections and never answers.
+class SilentServer {
+ public:
+  SilentServer() : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* any = reinterpret_cast<sockaddr*>(&address);
+    if (::bind(socket_, any, size) == 0 && ::listen(socket_, 8) == 0 &&
+        ::getsockname(socket_, any, &size) == 0)
+      port_ = ntohs(address.sin_port);
+  }
+  SilentServer(const SilentServer&) = delete;
+  SilentServer& operator=(const SilentServer&) = delete;
+  ~SilentServer() { ::close(socket_); }
+
+  std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+
+ private:
+  int socket_;
+  int port_ = 0;
+};
+
+TEST(FashionMnist, a_stop_ends_a_download_and_the_program_that_makes_it) {
+  const TemporaryFolder folder;
+  const SilentServer server;
+  FashionMnistPlaces places = nowhere(folder);
+  places.url = server.url();
+  for (const bool before : {true, false}) {
+    std::stop_source stop;
+    if (before) stop.request_stop();
+    const auto start = std::chrono::steady_clock::now();
+    std::jthread user;
+    EXPECT_THROW(load_fashion_mnist(
+                     places,
+                     [&](std::string_view) {
+                       user = std::jthread([&stop] {
+                         std::this_thread::sleep_for(std::chrono::milliseconds(300));
+                         stop.request_stop();
+                       });
+                     },
+                     stop.get_token()),
+                 DownloadStopped);
+    // curl itself gives up after 30 seconds.
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(15));
+    EXPECT_TRUE(fs::is_empty(places.cache));
+    EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1);
+    EXPECT_EQ(errno, ECHILD);
+  }
 }
 
 TEST(FashionMnist, places_follow_the_environment) {

@@ -106,7 +106,7 @@ TEST_F(TrainRun, leaves_predictions_that_the_report_reads_and_the_rows_agree_wit
     const RunRecord run = read_run(wanted.output);
     EXPECT_THAT(run.remarks, testing::IsEmpty());
     ASSERT_TRUE(run.predictions);
-    const std::shared_ptr<const ImageDataset> images = load_data(wanted).eval;
+    const std::shared_ptr<const ImageDataset> images = load_data(wanted).value().eval;
     EXPECT_EQ(sum_of(*run.predictions), images->size());
     EXPECT_EQ(images->size(), holdout > 0 ? 60 : 70);
     EXPECT_EQ(run.predictions->classes, images->classes());

@@ -21,6 +21,7 @@ namespace fatwood {
 namespace {
 
 constexpr std::size_t kLongestComplaint = 4096;
+constexpr int kLookForStopMs = 50;
 
 [[noreturn]] void fail_download(const std::string& url, const std::string& what) {
   throw Error(ErrorKind::io, "download", url + ": " + what);
@@ -108,7 +109,7 @@ void drain(PipeEnd& end, Buffer& buffer, std::size_t keep) {
 
 // nullopt when there is no such program.
 std::optional<Finished> run(const std::string& url, const std::vector<std::string>& command,
-                            std::uint64_t limit_bytes) {
+                            std::uint64_t limit_bytes, const std::stop_token& stop) {
   Pipe output = open_pipe(url);
   Pipe errors = open_pipe(url);
   std::vector<char*> arguments;
@@ -137,9 +138,11 @@ std::optional<Finished> run(const std::string& url, const std::vector<std::strin
   Finished finished;
   const std::size_t keep = limit_bytes + 1;
   while (output.out.is_open() || errors.out.is_open()) {
+    if (stop.stop_requested()) throw DownloadStopped();
     std::array<pollfd, 2> waiting = {
         {{output.out.get(), POLLIN, 0}, {errors.out.get(), POLLIN, 0}}};
-    if (::poll(waiting.data(), waiting.size(), -1) == -1) {
+    const int patience = stop.stop_possible() ? kLookForStopMs : -1;
+    if (::poll(waiting.data(), waiting.size(), patience) == -1) {
       if (errno == EINTR) continue;
       fail_download(url, "poll: " + std::generic_category().message(errno));
     }
@@ -171,7 +174,7 @@ std::string outcome(const std::string& program, const Finished& finished) {
 
 }  // namespace
 
-Bytes download(const std::string& url, std::uint64_t limit_bytes) {
+Bytes download(const std::string& url, std::uint64_t limit_bytes, const std::stop_token& stop) {
   if (!url.starts_with("http://") && !url.starts_with("https://")) {
     fail_download(url, "wanted an address that begins with http:// or https://");
   }
@@ -181,7 +184,7 @@ Bytes download(const std::string& url, std::uint64_t limit_bytes) {
       {"wget", "--no-verbose", "--timeout=30", "--tries=2", "--output-document=-", url},
   };
   for (const std::vector<std::string>& command : commands) {
-    std::optional<Finished> finished = run(url, command, limit_bytes);
+    std::optional<Finished> finished = run(url, command, limit_bytes, stop);
     if (!finished) continue;
     if (finished->over_limit) {
       throw Error(ErrorKind::data, "download",

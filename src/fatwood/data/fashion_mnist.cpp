@@ -111,8 +111,9 @@ std::string list_of(const std::vector<SourceFile>& files) {
 }
 
 // Downloads one file, checks it, and only then lets it into the cache.
-void fetch_file(const SourceFile& file, const std::string& url, const fs::path& cache) {
-  const Bytes packed = download(url, file.bytes);
+void fetch_file(const SourceFile& file, const std::string& url, const fs::path& cache,
+                const std::stop_token& stop) {
+  const Bytes packed = download(url, file.bytes, stop);
   const std::string digest = sha256_hex(gunzip(packed, url, file.bytes));
   if (digest != file.sha256) {
     throw Error(
@@ -123,7 +124,7 @@ void fetch_file(const SourceFile& file, const std::string& url, const fs::path& 
 }
 
 void fetch(const FashionMnistPlaces& places, const std::vector<SourceFile>& missing,
-           const std::function<void(std::string_view)>& say) {
+           const std::function<void(std::string_view)>& say, const std::stop_token& stop) {
   if (places.cache.empty()) {
     throw Error(ErrorKind::io, "fashion_mnist",
                 "no folder to download to: neither XDG_CACHE_HOME nor HOME is set; name a folder "
@@ -140,7 +141,7 @@ void fetch(const FashionMnistPlaces& places, const std::vector<SourceFile>& miss
     const std::string url = places.url + '/' + packed_name(file);
     if (say) say("Downloading " + url);
     try {
-      fetch_file(file, url, places.cache);
+      fetch_file(file, url, places.cache, stop);
     } catch (const Error& cause) {
       throw Error(cause.kind(), "fashion_mnist",
                   std::string(cause.what()) + "; to fetch it by hand: " +
@@ -167,7 +168,8 @@ FashionMnistPlaces FashionMnistPlaces::from_environment() {
 }
 
 FashionMnist load_fashion_mnist(const FashionMnistPlaces& places,
-                                const std::function<void(std::string_view)>& say) {
+                                const std::function<void(std::string_view)>& say,
+                                const std::stop_token& stop) {
   if (places.given) {
     const std::vector<SourceFile> missing = missing_from(*places.given);
     if (!missing.empty()) {
@@ -179,7 +181,7 @@ FashionMnist load_fashion_mnist(const FashionMnistPlaces& places,
   for (const fs::path& folder : {places.cache, places.package}) {
     if (!folder.empty() && missing_from(folder).empty()) return load_folder(folder);
   }
-  fetch(places, missing_from(places.cache), say);
+  fetch(places, missing_from(places.cache), say, stop);
   return load_folder(places.cache);
 }
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -39,8 +40,10 @@ struct FashionMnistPlaces {
 /// Loads both sets; `say` hears a line about each download. A downloaded file is checked against
 /// the SHA-256 of its known content and enters the cache whole or not at all. Throws Error{data}
 /// for a given folder that lacks files (named) and for files that are not what they should be,
-/// Error{io} when a file cannot be read or the download fails, with the commands to run by hand.
+/// Error{io} when a file cannot be read or the download fails, with the commands to run by hand;
+/// DownloadStopped (download.h) when `stop` is requested while one goes on.
 FashionMnist load_fashion_mnist(const FashionMnistPlaces& places,
-                                const std::function<void(std::string_view)>& say = {});
+                                const std::function<void(std::string_view)>& say = {},
+                                const std::stop_token& stop = {});
 
 }  // namespace fatwood

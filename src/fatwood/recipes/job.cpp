@@ -1,5 +1,6 @@
 #include <fatwood/core/error.h>
 #include <fatwood/cuda/cuda.h>
+#include <fatwood/data/download.h>
 #include <fatwood/data/fashion_mnist.h>
 #include <fatwood/engine/engine.h>
 #include <fatwood/io/checkpoint_file.h>
@@ -14,11 +15,12 @@
 
 namespace fatwood {
 
-JobData load_data(const TrainRunOptions& options,
-                  const std::function<void(std::string_view)>& say) {
+std::optional<JobData> load_data(const TrainRunOptions& options,
+                                 const std::function<void(std::string_view)>& say,
+                                 const std::stop_token& stop) try {
   FashionMnistPlaces places = FashionMnistPlaces::from_environment();
   places.given = options.data;
-  FashionMnist mnist = load_fashion_mnist(places, say);
+  FashionMnist mnist = load_fashion_mnist(places, say, stop);
   JobData data;
   if (options.holdout > 0) {
     DatasetSplit parts = split(mnist.training, options.holdout, options.seed);
@@ -30,6 +32,8 @@ JobData load_data(const TrainRunOptions& options,
   }
   data.normalize = pixel_statistics(*data.train);
   return data;
+} catch (const DownloadStopped&) {
+  return std::nullopt;
 }
 
 Loaders make_loaders(const TrainRunOptions& options, const JobData& data, torch::Device device) {

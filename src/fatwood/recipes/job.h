@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <stop_token>
 #include <string_view>
 
 #include <fatwood/data/dataset.h>
@@ -20,9 +22,14 @@ struct JobData {
   std::int64_t classes() const { return static_cast<std::int64_t>(train->classes().size()); }
 };
 
-/// FashionMNIST, or what options.holdout makes of it. `say` hears of downloads.
-JobData load_data(const TrainRunOptions& options,
-                  const std::function<void(std::string_view)>& say = {});
+/// FashionMNIST, or what options.holdout makes of it. `say` hears of downloads; nullopt when `stop`
+/// ended one.
+std::optional<JobData> load_data(const TrainRunOptions& options,
+                                 const std::function<void(std::string_view)>& say = {},
+                                 const std::stop_token& stop = {});
+
+/// Why a job ended that has no data for that reason.
+inline constexpr const char* kDownloadInterrupted = "the download of the data was interrupted";
 
 /// Training batches as the options say; evaluation batches in the order of the data set. For a GPU
 /// the data set is copied there (train/resident_images.h), in a build with CUDA.

@@ -47,7 +47,14 @@ LrFindResult lr_find_run(const LrFindRunOptions& options,
   const torch::Device device = choose_device(train.device);
   if (train.threads > 0) at::set_num_threads(train.threads);
   set_seed(train.seed, train.deterministic);
-  const JobData data = load_data(train, say);
+  const std::optional<JobData> loaded = load_data(train, say, options.sweep.stop);
+  if (!loaded) {
+    LrFindResult none;
+    none.ended = kDownloadInterrupted;
+    none.interrupted = true;
+    return none;
+  }
+  const JobData& data = *loaded;
   const LayerPtr model = make_model(train, data, device);
   apply_engine(train, *model, device, say);
 

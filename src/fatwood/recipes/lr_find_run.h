@@ -20,7 +20,8 @@ struct LrFindRunOptions {
 };
 
 /// Checks every option, the output's place and the data before the sweep, and writes the file after
-/// it, an interrupted sweep's too. `say` hears of downloads and what is swept. Throws Error of the
+/// it, an interrupted sweep's too; where the sweep's stop ends a download there is no batch and no
+/// file. `say` hears of downloads and what is swept. Throws Error of the
 /// kind that fits.
 LrFindResult lr_find_run(const LrFindRunOptions& options,
                          const std::function<void(std::string_view)>& say = {});

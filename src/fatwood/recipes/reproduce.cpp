@@ -107,7 +107,7 @@ class Reproducer {
     choose_device(options_.device);
     choose_folder();
     find_kept();
-    check_data();
+    if (!check_data()) return stopped();
     make_folder();
     if (!interrupted_run()) return stopped();
     for (const PageRun& page : page_runs()) {
@@ -193,8 +193,11 @@ class Reproducer {
   }
 
   /// Data that cannot be read leave no folder behind. Where every run is kept none are needed.
-  void check_data() const {
-    if (!all_kept_) load_data(train_options(kInterruptedModel, options_.seed), hooks_.say);
+  /// False when the user stopped their download.
+  bool check_data() const {
+    if (all_kept_) return true;
+    return load_data(train_options(kInterruptedModel, options_.seed), hooks_.say, begin_run())
+        .has_value();
   }
 
   /// A record of an earlier call stays until this one's can take its place.

@@ -29,8 +29,8 @@ struct ReproduceOptions {
 
 /// What the caller hangs in.
 struct ReproduceHooks {
-  /// Before every run that is not kept: what stops it from then on. A token that is stopped already
-  /// ends the call before that run. Empty: nothing stops one.
+  /// Before the data are downloaded, and every run that is not kept: what stops it from then on. A
+  /// token that is stopped already ends the call before that run. Empty: nothing stops one.
   std::function<std::stop_token()> begin_run = {};
   /// Stops the page's interrupted run, in the way a user would; the token of `begin_run` must
   /// follow.

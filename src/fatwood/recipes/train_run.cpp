@@ -136,7 +136,9 @@ TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& ho
   const torch::Device device = choose_device(options.device);
   if (options.threads > 0) at::set_num_threads(options.threads);
   set_seed(options.seed, options.deterministic);
-  const JobData data = load_data(options, hooks.say);
+  const std::optional<JobData> loaded = load_data(options, hooks.say, hooks.stop);
+  if (!loaded) return {.fit = {.status = "interrupted", .reason = kDownloadInterrupted}};
+  const JobData& data = *loaded;
   const std::int64_t classes = data.classes();
   const LayerPtr model = make_model(options, data, device);
   const Loaders loaders = make_loaders(options, data, device);

@@ -67,8 +67,8 @@ struct TrainRunOptions {
 
 struct TrainRunResult {
   FitResult fit;
-  std::filesystem::path folder;
-  std::shared_ptr<Recorder> recorder;
+  std::filesystem::path folder = {};  ///< empty, as all that follows: no run was begun
+  std::shared_ptr<Recorder> recorder = {};
   std::filesystem::path checkpoint = {};  ///< the newest that this fit wrote
   bool last_saved = true;                 ///< false: the save after that one failed
   CheckpointingCost checkpointing = {};
@@ -84,8 +84,8 @@ struct TrainRunHooks {
   Callbacks callbacks = {};  ///< beside the run's own; a resume wants those of the same names
 };
 
-/// Checks every option and loads the data before anything is written. Throws Error of the kind that
-/// fits.
+/// Checks every option and loads the data before anything is written; a stop that ends a download
+/// begins no run. Throws Error of the kind that fits.
 TrainRunResult train_run(const TrainRunOptions& options, const TrainRunHooks& hooks = {});
 
 /// Throws Error{usage}, as of `operation`, naming the first option that cannot be.
