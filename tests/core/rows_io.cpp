@@ -9,6 +9,8 @@
 #include <fatwood/core/json.h>
 #include <fatwood/core/rows_io.h>
 
+#include "support/thrown.h"
+
 namespace fatwood {
 namespace {
 
@@ -74,6 +76,29 @@ TEST(RowsIo, numbers_that_are_not_finite_survive) {
   read_json_line(to_json_line(row), seen);
   EXPECT_TRUE(std::isnan(seen.batches.at(0).loss));
   EXPECT_EQ(seen.batches.at(0).lr, -std::numeric_limits<double>::infinity());
+}
+
+TEST(RowsIo, a_row_of_more_metrics_than_can_be_read_is_not_written) {
+  RunRow run{.model = "cnn", .layers = {}, .metrics = {}};
+  EpochRow epoch{.epoch = 2};
+  for (std::size_t i = 0; i < kMostOrderedKeys; ++i) {
+    run.metrics.push_back({std::to_string(i), "", "", true});
+    epoch.metrics.emplace_back(std::to_string(i), 0.5);
+  }
+  Collected seen;
+  read_json_line(to_json_line(run), seen);
+  read_json_line(to_json_line(epoch), seen);
+  EXPECT_EQ(seen.run->metrics.size(), kMostOrderedKeys);
+  EXPECT_EQ(seen.epochs.at(0).metrics, epoch.metrics);
+
+  run.metrics.push_back({"one more", "", "", true});
+  epoch.metrics.emplace_back("one more", 0.5);
+  EXPECT_THAT(thrown_by([&] { to_json_line(run); }),
+              error_with(ErrorKind::usage,
+                         "[write_row] the run of cnn: found 1025 metrics, wanted 1024 at most"));
+  EXPECT_THAT(
+      thrown_by([&] { to_json_line(epoch); }),
+      error_with(ErrorKind::usage, "epoch 2, mode train: found 1025 metrics, wanted 1024 at most"));
 }
 
 TEST(RowsIo, times_stand_apart_from_what_a_rerun_repeats) {

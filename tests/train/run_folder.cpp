@@ -6,9 +6,13 @@
 #include <nlohmann/json.hpp>
 
 #include <fatwood/core/error.h>
+#include <fatwood/core/json.h>
+#include <fatwood/train/recorder.h>
 #include <fatwood/train/run_folder.h>
 
 #include "support/temporary_folder.h"
+#include "support/thrown.h"
+#include "train/tiny.h"
 
 namespace fatwood {
 namespace {
@@ -68,6 +72,49 @@ TEST(RunFolder, gathers_the_rows_of_a_run) {
   const std::string lines = read(path / "rows.jsonl");
   EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 5);  // evaluation batches leave no row
   EXPECT_EQ(nlohmann::json::parse(read(path / "args.json"))["seed"], 1);
+}
+
+// More metrics than a row may have, known before the fit or only at the end of a pass.
+class ManyMetrics : public Callback {
+ public:
+  explicit ManyMetrics(bool known) : known_(known) {}
+  std::string name() const override { return "many_metrics"; }
+  Stage stage() const override { return Stage::measure; }
+  void before_fit(Run& run) override {
+    run.metrics.assign(known_ ? kMostOrderedKeys + 1 : 1, MetricInfo{"m", "m", "", true});
+  }
+  void before_epoch(Run&) override { ++passes; }
+  void after_epoch(Run& run) override {
+    for (std::size_t i = 0; i <= kMostOrderedKeys; ++i)
+      run.epoch_metrics.emplace_back(std::to_string(i), 1);
+  }
+  int passes = 0;
+
+ private:
+  bool known_;
+};
+
+TEST(RunRows, refuse_a_run_of_more_metrics_than_they_can_hold) {
+  for (const bool known : {true, false}) {
+    const TemporaryFolder temporary;
+    RunFolder folder(temporary / "run", false);
+    const auto rows = folder.rows();
+    const auto many = std::make_shared<ManyMetrics>(known);
+    Learner learner =
+        tiny_learner({many, std::make_shared<Recorder>(std::vector<RowSinkPtr>{rows})});
+    EXPECT_THAT(thrown_by([&] { learner.fit(2); }),
+                error_with(ErrorKind::usage, "found 1025 metrics, wanted 1024 at most"));
+    EXPECT_EQ(many->passes, known ? 0 : 1);
+    struct Last : RowSink {
+      void epoch(const EpochRow&) override { ++epochs; }
+      void end(const EndRow& row) override { status = row.status; }
+      int epochs = 0;
+      std::string status;
+    } last;
+    rows->replay(last);
+    EXPECT_EQ(last.epochs, 0);
+    EXPECT_EQ(last.status, known ? "" : "failed");
+  }
 }
 
 TEST(RunRows, are_cut_back_to_a_row_and_the_table_with_them) {

@@ -61,6 +61,14 @@ double elapsed(const Json& json, const char* key = "elapsed_s") {
   return timing == json.end() ? 0 : timing->value(key, 0.0);
 }
 
+// More keys would be written and not read again.
+void check_metrics(const std::string& subject, std::size_t metrics) {
+  if (metrics <= kMostOrderedKeys) return;
+  throw Error(ErrorKind::usage, "write_row",
+              subject + ": found " + std::to_string(metrics) + " metrics, wanted " +
+                  std::to_string(kMostOrderedKeys) + " at most");
+}
+
 RunRow run_row(const Json& json) {
   if (const auto format = integer_of<std::int64_t>(json.at("format"), "read_row");
       format != kRunFormat) {
@@ -135,6 +143,7 @@ EpochRow epoch_row(const Json& json) {
 }  // namespace
 
 std::string to_json_line(const RunRow& row) {
+  check_metrics("the run of " + row.model, row.metrics.size());
   Json layers = Json::array();
   for (const LayerInfo& layer : row.layers)
     layers.push_back({{"name", layer.name}, {"kind", layer.kind}});
@@ -180,6 +189,8 @@ std::string to_json_line(const StatsRow& row) {
 }
 
 std::string to_json_line(const EpochRow& row) {
+  check_metrics("epoch " + std::to_string(row.epoch) + ", mode " + std::string(name_of(row.mode)),
+                row.metrics.size());
   Json metrics = Json::object();
   for (const auto& [name, value] : row.metrics) metrics[name] = number(value);
   return json_text(

@@ -15,7 +15,8 @@ inline constexpr int kRunFormat = 1;
 inline constexpr std::size_t kMaxLineBytes = std::size_t{4} << 20;
 
 /// One line of `rows.jsonl`, without the newline. Numbers that are not finite become the strings
-/// "nan", "inf" and "-inf".
+/// "nan", "inf" and "-inf". Throws Error{usage} for a run or an epoch of more metrics than
+/// kMostOrderedKeys (core/json.h), which could not be read again.
 std::string to_json_line(const RunRow& row);
 std::string to_json_line(const BatchRow& row);
 std::string to_json_line(const StatsRow& row);
