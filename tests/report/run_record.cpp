@@ -33,6 +33,14 @@ class RunRecordTest : public ::testing::Test {
   const std::filesystem::path folder = scratch.path() / "run";
 };
 
+TEST(ClassName, is_a_number_where_there_is_no_name) {
+  const std::vector<std::string> classes{"Bag", "Sandal"};
+  EXPECT_EQ(class_name(classes, 1), "Sandal");
+  EXPECT_EQ(class_name(classes, 2), "class 2");
+  EXPECT_EQ(class_name(classes, -1), "class -1");
+  EXPECT_EQ(class_name({}, 0), "class 0");
+}
+
 TEST_F(RunRecordTest, a_completed_run_is_read_whole_and_without_remarks) {
   test::write_sample_run(folder);
   const RunRecord record = read_run(folder);

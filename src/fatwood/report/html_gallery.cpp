@@ -10,15 +10,10 @@ namespace fatwood {
 std::string gallery(std::span<const PredictedSample> samples, std::span<const std::string> classes,
                     int level, const std::string& title) {
   if (samples.empty()) return "";
-  const auto class_name = [&](std::int64_t label) {
-    return label >= 0 && label < static_cast<std::int64_t>(classes.size())
-               ? classes[static_cast<std::size_t>(label)]
-               : "class " + std::to_string(label);
-  };
   std::string html = heading(level, title) + "<ul class=\"gallery\">\n";
   for (const PredictedSample& sample : samples) {
-    const std::string label = class_name(sample.label);
-    const std::string predicted = class_name(sample.predicted);
+    const std::string label = class_name(classes, sample.label);
+    const std::string predicted = class_name(classes, sample.predicted);
     const bool wrong = sample.label != sample.predicted;
     html += "<li>";
     if (!sample.pixels.empty()) {

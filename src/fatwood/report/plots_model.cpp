@@ -11,12 +11,6 @@ namespace {
 
 constexpr std::size_t kMaxNumberedClasses = 20;
 
-std::string class_name(std::span<const std::string> classes, std::int64_t label) {
-  if (label >= 0 && label < static_cast<std::int64_t>(classes.size()))
-    return classes[static_cast<std::size_t>(label)];
-  return "class " + std::to_string(label);
-}
-
 std::span<const std::string> classes_of(const RunRecord& run) {
   if (run.predictions && !run.predictions->classes.empty()) return run.predictions->classes;
   return run.classes;

@@ -244,6 +244,12 @@ void complete_metrics(RunRecord& record) {
 
 }  // namespace
 
+std::string class_name(std::span<const std::string> classes, std::int64_t label) {
+  if (label >= 0 && label < static_cast<std::int64_t>(classes.size()))
+    return classes[static_cast<std::size_t>(label)];
+  return "class " + std::to_string(label);
+}
+
 RunRecord read_run(const std::filesystem::path& folder) {
   RunRecord record;
   record.folder = folder;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -101,6 +102,9 @@ RunRecord read_run(const std::filesystem::path& folder);
 /// Adds the rows in `text`, the content of a `rows.jsonl`, to `record`. Throws Error{data} when not
 /// one line is a row.
 void gather_rows(const std::string& text, RunRecord& record);
+
+/// What a label is called: "Sandal", or "class 5" where the names do not reach it.
+std::string class_name(std::span<const std::string> classes, std::int64_t label);
 
 /// `lr_find.json` or any file of its form. Throws as `read_run`.
 LrFindRecord read_lr_find(const std::filesystem::path& file);
