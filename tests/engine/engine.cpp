@@ -236,6 +236,45 @@ TEST(Engine, a_plan_for_a_batch_names_the_kernels_and_follows_the_table) {
   EXPECT_FALSE((*model)[0]->has_taps());
 }
 
+// Runs its layers on the whole image and on every second pixel of it.
+class AtTwoSizes : public Layer {
+ public:
+  explicit AtTwoSizes(std::shared_ptr<Sequential> layers)
+      : layers_(register_module("inner", std::move(layers))) {}
+  std::string kind() const override { return "AtTwoSizes"; }
+  LayerPtr remake() const override { return std::make_shared<AtTwoSizes>(layers_); }
+
+ protected:
+  Tensor compute(const Tensor& x) override {
+    const Tensor every_second = x.slice(2, 0, x.size(2), 2).slice(3, 0, x.size(3), 2).contiguous();
+    const Tensor whole = layers_->forward(x).flatten(2).sum(2);
+    return whole + layers_->forward(every_second).flatten(2).sum(2);
+  }
+
+ private:
+  std::shared_ptr<Sequential> layers_;
+};
+
+TEST(Engine, a_plan_has_a_row_for_each_shape_that_a_layer_is_given) {
+  torch::manual_seed(3);
+  const auto conv = [](std::int64_t c_in) { return make<Conv>({.c_in = c_in, .c_out = 8}); };
+  const auto names = [](const std::vector<PlanRow>& rows) {
+    std::vector<std::string> found;
+    for (const PlanRow& row : rows)
+      found.push_back(row.name + (row.fused ? ": " : "! ") + row.reason);
+    return found;
+  };
+  const auto model = std::make_shared<AtTwoSizes>(make<Sequential>({conv(1), conv(8)}));
+  EXPECT_THAT(names(describe_plan(*model, torch::zeros({64, 1, 16, 16}))),
+              testing::ElementsAre("inner.0 at (64, 1, 16, 16): ", "inner.0 at (64, 1, 8, 8): ",
+                                   "inner.1 at (64, 8, 8, 8): ", "inner.1 at (64, 8, 4, 4): "));
+  // One layer at two places: a shape at each, in their order.
+  const LayerPtr again = conv(8);
+  const auto places = make<Sequential>({conv(1), again, again});
+  EXPECT_THAT(names(describe_plan(*places, torch::zeros({64, 1, 16, 16}))),
+              testing::ElementsAre("0: ", "1: ", "2: "));
+}
+
 TEST(Engine, the_table_of_choices_is_a_function_of_lanes_and_threads) {
   using kernels::Isa;
   EXPECT_DOUBLE_EQ(occupancy(4, Isa::portable, 1), 1.0);

@@ -73,6 +73,18 @@ TEST(Tune, an_entry_decides_and_the_row_says_so) {
   }
 }
 
+TEST(Tune, a_layer_at_two_places_is_measured_at_the_shape_of_each) {
+  torch::manual_seed(3);
+  const LayerPtr again = make<Conv>({.c_in = 8, .c_out = 8});
+  const auto model = make<Sequential>({make<Conv>({.c_in = 1, .c_out = 8}), again, again});
+  std::vector<std::pair<std::string, int>> heights;
+  for (const TunedLayer& layer :
+       tune_layers(*model, torch::zeros({64, 1, 16, 16}), {.seconds = 0}).layers)
+    heights.emplace_back(layer.names, layer.entry.key.height);
+  EXPECT_THAT(heights,
+              testing::ElementsAre(std::pair("0", 16), std::pair("1", 8), std::pair("2", 4)));
+}
+
 TEST(Tune, what_was_not_measured_is_chosen_as_without_a_table) {
   const LayerPtr model = small_network();
   const Tensor full = torch::zeros({64, 1, 8, 8});

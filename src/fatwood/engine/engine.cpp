@@ -80,19 +80,16 @@ std::vector<PlanRow> describe_plan(const torch::nn::Module& model, kernels::Prec
 std::vector<PlanRow> describe_plan(Layer& model, const Tensor& batch, kernels::Isa isa,
                                    kernels::Precision precision, const TuningPtr& tuning,
                                    kernels::WinogradUse winograd) {
-  const std::vector<NamedLayer> layers = engine_layers(model);
-  const auto inputs = inputs_of(model, batch, layers);
   std::vector<PlanRow> rows;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    PlanRow& row =
-        rows.emplace_back(PlanRow{.name = layers[i].name, .kind = layers[i].layer->kind()});
-    const auto translated = translate(*layers[i].layer, row.reason);
+  for (const auto& [name, layer, input, first] : layers_with_inputs(model, batch)) {
+    PlanRow& row = rows.emplace_back(PlanRow{.name = name, .kind = layer->kind()});
+    const auto translated = translate(*layer, row.reason);
     if (!translated) continue;
-    if (inputs[i].size() != 4) {
+    if (input.size() != 4) {
       row.reason = "its input was not seen as (N, C, H, W)";
       continue;
     }
-    const Choice choice = choose(translated->spec, image_of(inputs[i]), inputs[i][0], isa,
+    const Choice choice = choose(translated->spec, image_of(input), input[0], isa,
                                  torch_threads().threads(), precision, tuning.get());
     if (choice.entry) row.tuned = describe(*choice.entry);
     row.reason = choice.reason;
@@ -101,7 +98,7 @@ std::vector<PlanRow> describe_plan(Layer& model, const Tensor& batch, kernels::I
     row.precision = precision_for(translated->spec, precision);
     // The batch itself needs no gradient; what other layers make does.
     row.kernels =
-        kernels_of(*translated, inputs[i], isa, row.precision, /*input_gradient=*/i > 0, winograd);
+        kernels_of(*translated, input, isa, row.precision, /*input_gradient=*/!first, winograd);
     if (row.precision != precision) row.kernels = "f32, having no bf16 kernels: " + row.kernels;
   }
   return rows;
@@ -112,22 +109,20 @@ std::string describe_tuning(Layer& model, const Tensor& sample,
                             kernels::Precision precision, const TuningPtr& tuning) {
   std::string text;
   if (!tuning || tuning->entries().empty()) return text;
-  const std::vector<NamedLayer> layers = engine_layers(model);
-  const auto inputs = inputs_of(model, sample, layers);
   const int threads = torch_threads().threads();
   std::string reason;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const auto translated = translate(*layers[i].layer, reason);
-    if (!translated || inputs[i].size() != 4) continue;
+  for (const LayerInput& at : layers_with_inputs(model, sample)) {
+    const auto translated = translate(*at.layer, reason);
+    if (!translated || at.shape.size() != 4) continue;
     for (const std::int64_t batch : batches) {
       const auto on_kernels = [&](const kernels::TuningTable* table) {
-        return choose(translated->spec, image_of(inputs[i]), batch, isa, threads, precision, table)
+        return choose(translated->spec, image_of(at.shape), batch, isa, threads, precision, table)
             .kernels;
       };
       const bool tuned = on_kernels(tuning.get());
       if (tuned == on_kernels(nullptr)) continue;
-      text += layers[i].name + " at " + std::to_string(batch) + ": " +
-              (tuned ? "kernels" : "LibTorch") + "\n";
+      text +=
+          at.name + " at " + std::to_string(batch) + ": " + (tuned ? "kernels" : "LibTorch") + "\n";
     }
   }
   return text;

@@ -48,7 +48,7 @@ void use_engine(torch::nn::Module& model, Engine engine, kernels::Isa isa = kern
 
 /// What runs one layer under `Engine::fused`, and why not the kernels where they do not.
 struct PlanRow {
-  std::string name;  ///< the layer's path: "layers.0"
+  std::string name;  ///< the layer's path: "layers.0", see below
   std::string kind;  ///< "Conv"
   bool fused = false;
   kernels::Precision precision = kernels::Precision::f32;  ///< where fused
@@ -63,7 +63,8 @@ std::vector<PlanRow> describe_plan(const torch::nn::Module& model,
 
 /// The same for batches like this one and the present number of threads, the choice by table or
 /// tuning included. Runs the model once, in evaluation mode, to see what each layer is given; a
-/// layer that does not run has no kernels in its row. `winograd` is what use_engine was given.
+/// layer that does not run has no kernels in its row, and one that is given several shapes a row
+/// for each: "layers.0 at (512, 8, 14, 14)". `winograd` is what use_engine was given.
 std::vector<PlanRow> describe_plan(Layer& model, const Tensor& batch,
                                    kernels::Isa isa = kernels::default_isa(),
                                    kernels::Precision precision = kernels::Precision::f32,

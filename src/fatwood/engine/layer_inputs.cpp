@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <map>
+
 #include <fatwood/engine/layer_inputs.h>
 #include <fatwood/model/libtorch.h>
 #include <fatwood/model/resnet.h>
@@ -50,22 +53,48 @@ std::vector<NamedLayer> engine_layers(const torch::nn::Module& model) {
   return layers;
 }
 
-std::vector<std::vector<std::int64_t>> inputs_of(Layer& model, const Tensor& batch,
-                                                 const std::vector<NamedLayer>& layers) {
-  std::vector<std::vector<std::int64_t>> shapes(layers.size());
+std::vector<LayerInput> layers_with_inputs(Layer& model, const Tensor& batch) {
+  using Shape = std::vector<std::int64_t>;
+  struct Seen {
+    std::size_t places = 0;   // at which the layer stands
+    std::vector<Shape> runs;  // in their order
+    std::size_t told = 0;     // of them
+  };
+  const std::vector<NamedLayer> layers = engine_layers(model);
+  std::map<const Layer*, Seen> seen;
   std::vector<TapHandle> handles;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    handles.push_back(layers[i].layer->add_tap(
-        {.request = {.tensors = true, .training = false, .evaluation = true},
-         .deliver = [&shapes, i](const TapReading& reading) {
-           shapes[i] = reading.input.sizes().vec();
-         }}));
+  for (const auto& [name, layer] : layers) {
+    Seen& of_layer = seen[layer.get()];
+    if (++of_layer.places > 1) continue;
+    handles.push_back(
+        layer->add_tap({.request = {.tensors = true, .training = false, .evaluation = true},
+                        .deliver = [&runs = of_layer.runs](const TapReading& reading) {
+                          runs.push_back(reading.input.sizes().vec());
+                        }}));
   }
-  const torch::NoGradGuard no_grad;
-  const PlainExecution plainly;
-  const Evaluating evaluating(model);
-  model.forward(batch);
-  return shapes;
+  {
+    const torch::NoGradGuard no_grad;
+    const PlainExecution plainly;
+    const Evaluating evaluating(model);
+    model.forward(batch);
+  }
+  std::vector<LayerInput> inputs;
+  for (const auto& [name, layer] : layers) {
+    Seen& of_layer = seen.at(layer.get());
+    std::vector<Shape> shapes;
+    if (of_layer.runs.size() == of_layer.places) {
+      shapes = {of_layer.runs[of_layer.told++]};  // it runs once at each place
+    } else {
+      for (const Shape& shape : of_layer.runs)
+        if (std::find(shapes.begin(), shapes.end(), shape) == shapes.end()) shapes.push_back(shape);
+    }
+    if (shapes.empty()) shapes.emplace_back();
+    for (const Shape& shape : shapes) {
+      const std::string at = shapes.size() > 1 ? " at " + shape_text(shape) : "";
+      inputs.push_back({name + at, layer, shape, inputs.empty()});
+    }
+  }
+  return inputs;
 }
 
 }  // namespace fatwood

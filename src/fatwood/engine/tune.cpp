@@ -101,39 +101,36 @@ struct Distinct {
 /// The layers by key; those that the kernels do not know go to result.left_out.
 std::vector<Distinct> distinct_layers(Layer& model, const Tensor& batch, const TuneOptions& options,
                                       TuneResult& result) {
-  const std::vector<NamedLayer> layers = engine_layers(model);
-  const auto inputs = inputs_of(model, batch, layers);
   const int threads = torch_threads().threads();
   const std::string cpu = this_machine().cpu;
   std::vector<Distinct> found;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const Layer& layer = *layers[i].layer;
+  for (const auto& [name, layer, input, first] : layers_with_inputs(model, batch)) {
     std::string reason;
-    const auto translated = translate(layer, reason);
-    if (!translated || inputs[i].size() != 4) {
-      result.left_out.emplace_back(layers[i].name,
+    const auto translated = translate(*layer, reason);
+    if (!translated || input.size() != 4) {
+      result.left_out.emplace_back(name,
                                    translated ? "its input was not seen as (N, C, H, W)" : reason);
       continue;
     }
     const kernels::LayerSpec& spec = translated->spec;
-    const kernels::TuningKey key = tuning_key(spec, image_of(inputs[i]), inputs[i][0], options.isa,
-                                              threads, precision_for(spec, options.precision));
+    const kernels::TuningKey key = tuning_key(spec, image_of(input), input[0], options.isa, threads,
+                                              precision_for(spec, options.precision));
     // The batch itself needs no gradient; what other layers make does.
-    const bool input_gradient = i > 0;
+    const bool input_gradient = !first;
     const auto same = std::find_if(found.begin(), found.end(), [&](const Distinct& other) {
       return other.row.entry.key == key;
     });
     if (same != found.end()) {
-      same->row.names += ", " + layers[i].name;
+      same->row.names += ", " + name;
       same->input_gradient |= input_gradient;
       continue;
     }
-    found.push_back({{layers[i].name,
-                      layer.kind(),
+    found.push_back({{name,
+                      layer->kind(),
                       {.key = key, .cpu = cpu},
-                      why_not_kernels(spec, inputs[i][0], options.isa, threads).empty()},
-                     layers[i].layer,
-                     inputs[i],
+                      why_not_kernels(spec, input[0], options.isa, threads).empty()},
+                     layer,
+                     input,
                      input_gradient});
   }
   return found;
