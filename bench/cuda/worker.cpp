@@ -67,6 +67,7 @@ int run(const std::string& contestant, const std::string& name, std::int64_t rou
                                                  {"double", "double_conv_cnn"},
                                                  {"resnet18", "resnet18"}};
   torch::manual_seed(0);
+  at::globalContext().setBenchmarkCuDNN(contestant == "operators");  // as graphs, and the peers, do
   const LayerPtr model = build_model(names.at(name), {.c_in = 1});
   model->to(torch::kCUDA);
   use_channels_last(*model);

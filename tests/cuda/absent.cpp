@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fatwood/cuda/activation_norm.h>
+#include <fatwood/cuda/cross_entropy.h>
 #include <fatwood/cuda/cuda.h>
 #include <fatwood/train/graphed_steps.h>
 #include <fatwood/train/resident_images.h>
@@ -35,6 +37,15 @@ TEST(Cuda, what_a_build_lacks_is_refused) {
   EXPECT_THAT(thrown_by([] { cuda::StatisticsScratch scratch; }),
               error_with(ErrorKind::usage, "this build is without CUDA"));
   EXPECT_FALSE(cuda::measurable(torch::ones({2})));
+  const cuda::OwnKernels own;
+  const Tensor x = torch::ones({2, 10}), image = torch::ones({2, 4, 3, 3});
+  torch::nn::BatchNorm2d norm(4);
+  EXPECT_FALSE(cuda::takes_cross_entropy(x, torch::zeros({2}, torch::kLong)));
+  EXPECT_FALSE(cuda::takes_norm(image, *norm));
+  EXPECT_THAT(thrown_by([&] { cuda::cross_entropy(x, torch::zeros({2}, torch::kLong)); }),
+              error_with(ErrorKind::usage, "this build is without CUDA"));
+  EXPECT_THAT(thrown_by([&] { cuda::norm_relu(image, *norm); }),
+              error_with(ErrorKind::usage, "this build is without CUDA"));
 }
 
 TEST(Cuda, graphed_steps_leave_a_fit_on_the_processor_alone) {

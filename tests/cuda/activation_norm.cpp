@@ -36,6 +36,7 @@ TEST_F(GpuNorm, is_activation_then_norm) {
                            {5, 130, 3, 3},
                            {4, 300, 2, 3},
                            {64, 32, 14, 14},
+                           {20, 136, 9, 9},
                            {kEmulated ? 40 : 512, 8, 28, 28}}) {
     for (const bool act : {true, false}) {
       for (const torch::ScalarType type : {torch::kFloat, torch::kBFloat16}) {
@@ -86,7 +87,7 @@ TEST_F(GpuNorm, is_activation_then_norm) {
 // Behind the norm a sum with another tensor, and ReLU; against doubles on the processor.
 TEST_F(GpuNorm, norm_relu_is_relu_behind_a_norm_and_a_sum) {
   const cuda::OwnKernels own;
-  for (const NormCase c : {NormCase{9, 6, 3, 5}, {17, 64, 7, 7}, {40, 136, 1, 1}}) {
+  for (const NormCase c : {NormCase{9, 6, 3, 5}, {17, 64, 7, 7}, {20, 136, 9, 9}}) {
     for (const bool skips : {false, true}) {
       for (const torch::ScalarType type : {torch::kFloat, torch::kBFloat16}) {
         SCOPED_TRACE(std::to_string(c.channels) + (skips ? " channels, skip, " : " channels, ") +
@@ -124,6 +125,29 @@ TEST_F(GpuNorm, norm_relu_is_relu_behind_a_norm_and_a_sum) {
   }
 }
 
+// Of channels that divide by four, from an address that does not.
+TEST_F(GpuNorm, takes_values_that_are_not_aligned) {
+  const cuda::OwnKernels own;
+  const Tensor aligned = channels_last(to_gpu(torch::randn({5, 8, 3, 3})));
+  const auto moved = [&](const Tensor& x) {
+    const Tensor memory = torch::empty({x.numel() + 1}, x.options());
+    return memory.as_strided(x.sizes(), x.strides(), 1).copy_(x);
+  };
+  std::vector<std::vector<Tensor>> results;
+  for (const bool move : {false, true}) {
+    const auto place = [&](const Tensor& x) { return (move ? moved(x) : x.clone()).detach(); };
+    Tensor x = place(aligned).requires_grad_(), skip = place(aligned).requires_grad_();
+    torch::nn::BatchNorm2d norm(8);
+    norm->to(kGpu);
+    const Tensor y = cuda::norm_relu(x, *norm, skip);
+    const Tensor sum = cuda::sum_activation(x, skip, {.leak = 0.1F, .shift = 0.4F});
+    torch::autograd::backward({y, sum}, {place(aligned), place(aligned)});
+    results.push_back({y, sum, x.grad(), skip.grad(), norm->weight.grad()});
+  }
+  for (std::size_t i = 0; i < results[0].size(); ++i)
+    EXPECT_LT(relative_error(results[1][i], results[0][i]), 1e-5) << i;
+}
+
 TEST_F(GpuNorm, keeps_what_is_no_number_and_infinities) {
   const cuda::OwnKernels own;
   Tensor x = torch::zeros({1, 4, 2, 2});
@@ -134,6 +158,13 @@ TEST_F(GpuNorm, keeps_what_is_no_number_and_infinities) {
       cuda::sum_activation(x, torch::zeros_like(x), {.leak = 0, .shift = 0}).to(torch::kCPU);
   EXPECT_EQ(y[0][0][0][0].item<float>(), 0) << "relu(−∞), as LibTorch has it";
   EXPECT_TRUE(std::isnan(y[0][1][0][0].item<float>()));
+  // Backwards, too, as LibTorch's relu has it.
+  Tensor u = x.clone().requires_grad_();
+  const Tensor slopes = torch::full_like(x, std::numeric_limits<float>::infinity());
+  cuda::sum_activation(u, torch::zeros_like(x), {.leak = 0, .shift = 0}).backward(slopes);
+  Tensor wanted = x.to(torch::kCPU).clone().requires_grad_();
+  wanted.relu().backward(slopes.to(torch::kCPU));
+  EXPECT_TRUE(u.grad().to(torch::kCPU).equal(wanted.grad()));
 }
 
 TEST_F(GpuNorm, gives_the_same_bits_each_time) {

@@ -46,6 +46,8 @@ TEST_F(GpuConvolution, is_exact_where_its_numbers_are) {
                                   {40, 8, 8, 9, 9, 3, 1, true},
                                   {2, 32, 32, 3, 3, 3, 1, true},
                                   {5, 32, 16, 9, 9, 3, 1},
+                                  {1, 5, 32, 9, 9, 7, 1},
+                                  {kEmulated ? 1 : 2000, 8, 8, 9, 9, 3, 1},
                                   {1, 3, 8, 50, 150, 3, 1},
                                   {2, 3, 16, 70, 66, 5, 2},
                                   {2, 8, 16, 5, 5, 1, 2, true},
@@ -89,8 +91,11 @@ TEST_F(GpuConvolution, rounds_as_tf32_does) {
   const cuda::OwnKernels own;
   Tensor x = channels_last(to_gpu(torch::randn({64, 16, 14, 14}))).requires_grad_();
   Tensor w = channels_last(to_gpu(torch::randn({32, 16, 3, 3}))).requires_grad_();
+  Tensor one = channels_last(to_gpu(torch::randn({32, 16, 1, 1}))).requires_grad_();
+  Tensor bias = to_gpu(torch::randn({32})).requires_grad_();
   const Tensor dy = channels_last(to_gpu(torch::randn({64, 32, 14, 14})));
   cuda::convolution(x, w, {}, 1).backward(dy);
+  cuda::convolution(x.detach(), one, bias, 1).backward(dy);
   Tensor x64 = x.detach().to(torch::kCPU, torch::kDouble).requires_grad_();
   Tensor w64 = w.detach().to(torch::kCPU, torch::kDouble).requires_grad_();
   const Tensor y64 = torch::conv2d(x64, w64, {}, 1, 1);
@@ -101,6 +106,7 @@ TEST_F(GpuConvolution, rounds_as_tf32_does) {
   EXPECT_LT(error(cuda::convolution(x, w, {}, 1).detach(), y64.detach()), 5e-4);
   EXPECT_LT(error(x.grad(), x64.grad()), 5e-4);
   EXPECT_LT(error(w.grad(), w64.grad()), 5e-4);
+  EXPECT_LT(error(bias.grad(), dy.to(torch::kCPU, torch::kDouble).sum({0, 2, 3})), 5e-4);
 }
 
 TEST_F(GpuConvolution, pools_as_libtorch_does) {

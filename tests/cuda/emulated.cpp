@@ -28,6 +28,8 @@ namespace emulated {
 // in this order
 #include <fatwood/cuda/activation_norm.cu>
 // in this order
+#include <fatwood/cuda/tiles.h>
+// in this order
 #include <fatwood/cuda/convolution.cu>
 // in this order
 #include <fatwood/cuda/weight_gradient.cu>
@@ -204,6 +206,9 @@ void launch(const char* kernel, Grid grid, std::int64_t threads, void** argument
 // Few, so that a block takes several tiles.
 std::int64_t multiprocessors() {
   return 2;
+}
+bool multiplies_tf32() {
+  return true;
 }
 
 // What nothing emulates.

@@ -89,10 +89,6 @@ inline unsigned atomicAdd(unsigned* at, unsigned value) {
   *at += value;
   return was;
 }
-template <class T>
-T __ldcg(const T* at) {
-  return *at;
-}
 inline float __uint_as_float(unsigned bits) {
   return std::bit_cast<float>(bits);
 }

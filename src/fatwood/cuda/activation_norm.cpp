@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <map>
-#include <mutex>
 #include <optional>
 
 #include <torch/csrc/autograd/custom_function.h>
@@ -32,16 +30,8 @@ struct Running {
   double share, unbiased;
 };
 
-/// Where a kernel's blocks leave their sums for the next one: one piece of memory a stream, since
-/// those of one stream run after one another. Kept until the process ends.
-void* scratch_for(std::int64_t floats) {
-  static std::mutex mutex;
-  static auto* all = new std::map<std::int64_t, Tensor>;  // outlives LibTorch's own ending
-  const std::scoped_lock lock(mutex);
-  Tensor& scratch = (*all)[current_stream()];
-  if (!scratch.defined() || scratch.numel() < floats)
-    scratch = torch::empty({floats}, torch::dtype(torch::kFloat).device(kDevice));
-  return scratch.data_ptr();
+bool aligned(const void* values) {
+  return reinterpret_cast<std::uintptr_t>(values) % 16 == 0;
 }
 
 /// The rows and channels of a channels-last tensor, and the grid that covers them.
@@ -49,10 +39,11 @@ struct Shape {
   std::int64_t rows;
   int channels, lanes, splits;
   std::int64_t tiles;
-  explicit Shape(const Tensor& x)
+  /// `values`: all that is read or written of x's type.
+  Shape(const Tensor& x, std::initializer_list<const void*> values)
       : rows(x.numel() / x.size(1)),
         channels(static_cast<int>(x.size(1))),
-        lanes(channels % 4 == 0 ? 4 : 1) {
+        lanes(channels % 4 == 0 && std::all_of(values.begin(), values.end(), aligned) ? 4 : 1) {
     const std::int64_t groups = channels / lanes, width = std::min(groups, kTileGroups);
     const std::int64_t at_once = kNormThreads / width;
     tiles = (groups + width - 1) / width;
@@ -62,7 +53,10 @@ struct Shape {
         std::clamp<std::int64_t>(2 * kMostBlocks / tiles, 1,
                                  std::min(kMostBlocks, kMostSums / (width * lanes)))));
   }
-  void* scratch() const { return scratch_for(std::int64_t{2} * splits * channels); }
+  /// Where the first of two kernels leaves its sums for the second.
+  Tensor partials(const Tensor& like) const {
+    return torch::empty({splits, channels, 2}, like.options());
+  }
   void run(const char* name, const Tensor& x, void** arguments) const {
     launch((std::string(name) + "_" + std::to_string(lanes) + suffix_of(x)).c_str(),
            {.x = splits, .y = tiles}, kNormThreads, arguments);
@@ -85,25 +79,26 @@ class Norm : public torch::autograd::Function<Norm> {
                         const Tensor& running_mean, const Tensor& running_var,
                         const Tensor& tracked, double eps, double momentum, double before_leak,
                         double before_shift, double after_leak) {
-    Shape shape(x);
     const Tensor saved = torch::empty({2, x.size(1)}, weight.options());
     Tensor y = torch::empty_like(x);
+    const void* values = x.const_data_ptr();
+    const void* added = skip ? skip->const_data_ptr() : nullptr;
+    void* out = y.data_ptr();
+    Shape shape(x, {values, added, out});
+    const Tensor sums = shape.partials(weight);
     Activation act = Around{before_leak, before_shift, after_leak}.before();
     const auto rows = static_cast<double>(shape.rows);
     Running running{running_mean.data_ptr(), running_var.data_ptr(),
                     tracked.data_ptr(),      static_cast<float>(momentum),
                     static_cast<float>(eps), 1 / rows,
                     rows / (rows - 1)};
-    const void* values = x.const_data_ptr();
-    void* partials = shape.scratch();
+    void* partials = sums.data_ptr();
     auto first = addresses_of(values, shape.rows, shape.channels, act, partials);
     shape.run("norm_sums", x, first.data());
     const void* gamma = weight.const_data_ptr();
     const void* beta = bias.const_data_ptr();
-    const void* added = skip ? skip->const_data_ptr() : nullptr;
     auto leak = static_cast<float>(after_leak);
     void* statistics = saved.data_ptr();
-    void* out = y.data_ptr();
     auto second = addresses_of(values, shape.rows, shape.channels, act, partials, shape.splits,
                                gamma, beta, running, added, leak, statistics, out);
     shape.run("norm_apply", x, second.data());
@@ -118,32 +113,32 @@ class Norm : public torch::autograd::Function<Norm> {
     const Tensor &x = kept[0], &weight = kept[1], &saved = kept[2], &y = kept[3];
     const Tensor dy =
         gradients[0].to(x.scalar_type()).contiguous(torch::MemoryFormat::ChannelsLast);
-    Shape shape(x);
-    const Tensor sums = torch::empty({2, x.size(1)}, weight.options());
+    const Tensor totals = torch::empty({2, x.size(1)}, weight.options());
     Tensor dx = torch::empty_like(x), dskip;
     const std::vector<double> around = context->saved_data["around"].toDoubleVector();
     Activation act = Around{around[0], around[1], around[2]}.before();
     auto leak = static_cast<float>(around[2]);
     const bool skips = context->needs_input_grad(3);
-    // Without an activation behind the sum its gradient is both addends'.
-    if (skips) dskip = y.defined() ? torch::empty_like(x) : dy;
+    if (skips) dskip = torch::empty_like(x);
     const void* values = x.const_data_ptr();
     const void* slopes = dy.const_data_ptr();
     const void* results = y.defined() ? y.const_data_ptr() : nullptr;
     const void* statistics = saved.const_data_ptr();
-    void* partials = shape.scratch();
+    void* skipped = skips ? dskip.data_ptr() : nullptr;
+    void* out = dx.data_ptr();
+    Shape shape(x, {values, slopes, results, skipped, out});
+    const Tensor sums = shape.partials(weight);
+    void* partials = sums.data_ptr();
     auto first = addresses_of(values, slopes, results, shape.rows, shape.channels, act, leak,
                               statistics, partials);
     shape.run("norm_gradient_sums", x, first.data());
     const void* gamma = weight.const_data_ptr();
-    void* totals = sums.data_ptr();
-    void* skipped = skips && y.defined() ? dskip.data_ptr() : nullptr;
-    void* out = dx.data_ptr();
+    void* both = totals.data_ptr();
     auto second = addresses_of(values, slopes, results, shape.rows, shape.channels, act, leak,
-                               partials, shape.splits, statistics, gamma, totals, skipped, out);
+                               partials, shape.splits, statistics, gamma, both, skipped, out);
     shape.run("norm_gradient", x, second.data());
-    return {dx,       sums[1],  sums[0],  dskip,    Tensor(), Tensor(),
-            Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+    return {dx,       totals[1], totals[0], dskip,    Tensor(), Tensor(),
+            Tensor(), Tensor(),  Tensor(),  Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -186,10 +181,10 @@ class SumActivation : public torch::autograd::Function<SumActivation> {
     std::int64_t n = like.numel();
     Activation act{static_cast<float>(leak), static_cast<float>(shift)};
     void* result = out.data_ptr();
-    bool fours = n % 4 == 0 && reinterpret_cast<std::uintptr_t>(result) % 16 == 0;
+    bool fours = n % 4 == 0 && aligned(result);
     std::vector<void*> arguments;
     for (const void*& input : inputs) {
-      fours &= reinterpret_cast<std::uintptr_t>(input) % 16 == 0;
+      fours &= aligned(input);
       arguments.push_back(static_cast<void*>(&input));
     }
     for (void* argument :

@@ -59,7 +59,7 @@ __device__ void leave_sums(const Place<kLanes>& place, int channels, const Value
 }
 
 // What all blocks of leave_sums() left of the block's channels, at [k][group]. Every block adds them up
-// for itself, in a fixed order: reading some kilobytes again is faster than a kernel, or a wait, between.
+// for itself, in a fixed order: reading 64 KiB at most again is faster than a kernel, or a wait, between.
 template <int kLanes>
 __device__ void take_sums(const Place<kLanes>& place, int channels, const float2* partials,
                           int splits, double2 (&sums)[kLanes][kNormThreads]) {
@@ -159,7 +159,7 @@ __device__ Values<kLanes> slope_of(const T* dy, const T* y, i64 i, float leak) {
   Values<kLanes> g = load_values<kLanes>(dy, i);
   if (leak == 1) return g;
   const Values<kLanes> out = load_values<kLanes>(y, i);
-  for (int k = 0; k < kLanes; ++k) g.v[k] = out.v[k] > 0 ? g.v[k] : leak * g.v[k];
+  for (int k = 0; k < kLanes; ++k) g.v[k] = leaky_slope(leak, out.v[k], g.v[k]);
   return g;
 }
 
@@ -225,8 +225,8 @@ __device__ void norm_gradient_of(const T* __restrict__ x, const T* __restrict__ 
     if (dskip) store_values(dskip, i, g);
     for (int k = 0; k < kLanes; ++k) {
       const float xhat = (activated(act, value.v[k]) - mean[k]) * rstd[k];
-      const float slope = value.v[k] > 0 ? 1 : act.leak;
-      value.v[k] = slope * scale[k] * (g.v[k] - mean_dz[k] - xhat * mean_product[k]);
+      const float slope = scale[k] * (g.v[k] - mean_dz[k] - xhat * mean_product[k]);
+      value.v[k] = leaky_slope(act.leak, value.v[k], slope);
     }
     store_values(dx, i, value);
   }

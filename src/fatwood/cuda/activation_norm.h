@@ -1,6 +1,6 @@
-// Activation with batch norm behind it, and the activation of a sum, as autograd functions over
-// kernels of fatwood's own: LibTorch makes a kernel, and a tensor in memory, of each leaky_relu,
-// each subtraction, each sum.
+// Batch norm with what stands around it (an activation before, or a sum and ReLU behind), and the
+// activation of a sum, as autograd functions over kernels of fatwood's own: LibTorch makes a
+// kernel, and a tensor in memory, of each leaky_relu, each subtraction, each sum.
 #pragma once
 
 #include <torch/nn/modules/batchnorm.h>
@@ -15,8 +15,8 @@ struct Activation {
   float shift = 0;
 };
 
-/// While one lives, this thread's layers use what follows where it takes their tensors; else they
-/// are LibTorch's operators.
+/// While one lives, this thread's layers and the default loss use what follows, convolution.h and
+/// cross_entropy.h where these take their tensors; else they are LibTorch's operators.
 class OwnKernels {
  public:
   OwnKernels() { ++depth_; }
@@ -35,8 +35,9 @@ class OwnKernels {
 /// False in a build without CUDA.
 bool takes_norm(const Tensor& x, const torch::nn::BatchNorm2dImpl& norm);
 
-/// norm(act(x)), and the norm's running statistics moved on. Its backward pass throws Error{model}
-/// under create_graph.
+/// norm(act(x)), and the norm's running statistics moved on. The variance is E[x²] − E[x]², of sums
+/// that are floats in part: of values whose mean is a thousand times their deviation little is
+/// left. Its backward pass throws Error{model} under create_graph.
 Tensor activation_norm(const Tensor& x, Activation activation, torch::nn::BatchNorm2dImpl& norm);
 
 /// relu(norm(x) + skip), and the norm's running statistics moved on; `skip`, which may be

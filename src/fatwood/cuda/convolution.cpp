@@ -12,6 +12,7 @@
 #include <fatwood/cuda/convolution.h>
 #include <fatwood/cuda/device.h>
 #include <fatwood/cuda/program.h>
+#include <fatwood/cuda/tiles.h>
 
 namespace fatwood::cuda {
 namespace {
@@ -19,37 +20,19 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// As in convolution.cu.
-constexpr int kConvThreads = 128, kMostTaps = 49, kGroups = 16;
 // What a convolution may have for the kernels' registers and shared memory.
 constexpr std::int64_t kMostChannels = 32, kMostProducts = 288;
-constexpr int kMostPatch = 6144;         // values of a tile's patch
-constexpr int kMostSharedWords = 24576;  // 96 KiB, a multiprocessor's least of compute capability 8
+constexpr int kMostPatch = 6144;  // values of a tile's patch
+constexpr int kMostSharedWords = kMostSharedBytes / 4;
 constexpr std::int64_t kMostPartials = std::int64_t{1} << 21;
 
-struct Tap {
-  signed char dy = 0, dx = 0;
-  short weight = 0;
-};
+std::int64_t tiles_of(const Gathering& g, std::int64_t images) {
+  return images * g.tiles_y * g.tiles_x;
+}
 
-struct Gathering {
-  int row_h = 0, row_w = 0, mul = 1;
-  int height = 0, width = 0, channels = 0;
-  int out_mul = 1, out_y = 0, out_x = 0;
-  int tile_h = 1, tile_w = 8, tiles_y = 0, tiles_x = 0;
-  int min_dy = 0, min_dx = 0, patch_h = 0, patch_w = 0, pitch = 0;
-  int quads = 0;
-  int taps = 0;
-  Tap tap[kMostTaps];
-
-  int tiles(std::int64_t images) const { return static_cast<int>(images) * tiles_y * tiles_x; }
-  int patch() const { return patch_h * patch_w * pitch; }
-};
-
-constexpr int kMostParts = 4;
-struct Gatherings {
-  Gathering part[kMostParts];
-};
+int patch_of(const Gathering& g) {
+  return g.patch_h * g.patch_w * g.pitch;
+}
 
 /// The sizes of one convolution, in the kernels' words.
 struct Sizes {
@@ -134,7 +117,7 @@ void cut(Gathering& g, const Tensor& source) {
     g.tile_w = w;
     g.patch_h = (h - 1) * g.mul + max_dy - g.min_dy + 1;
     g.patch_w = (w - 1) * g.mul + max_dx - g.min_dx + 1;
-    return g.patch();
+    return patch_of(g);
   };
   int w = std::min((g.row_w + 7) / 8 * 8, 64);
   while (w > 8 && size(1, w) > kMostPatch) w = (w / 2 + 7) / 8 * 8;
@@ -155,8 +138,7 @@ struct WeightStrides {
 /// of which a thread takes about as many as said, have room for.
 std::int64_t blocks_for(std::int64_t tiles, std::int64_t shared_bytes, std::int64_t registers,
                         std::int64_t most = std::numeric_limits<std::int64_t>::max()) {
-  // Of compute capability 8.0 and 9.0, of which shared memory goes to each block with a kilobyte
-  // more.
+  // Of compute capability 9.0; a block takes a kilobyte more than it asks for.
   constexpr std::int64_t kSharedBytes = 227 << 10, kReserved = 1 << 10, kRegisters = 65536;
   const std::int64_t held =
       std::min(kSharedBytes / (shared_bytes + kReserved), kRegisters / (registers * kConvThreads));
@@ -170,11 +152,12 @@ void convolve(const Tensor& source, const Tensor& weight, const Tensor& bias, Ga
               int parts, WeightStrides strides, const Tensor& out) {
   int images = static_cast<int>(out.size(0)), columns = static_cast<int>(out.size(1));
   int height = static_cast<int>(out.size(2)), width = static_cast<int>(out.size(3));
-  int tiles = 0, patch = 0, depth = 0;
+  std::int64_t tiles = 0;
+  int patch = 0, depth = 0;
   for (int i = 0; i < parts; ++i) {
     cut(g.part[i], source);
-    tiles = std::max(tiles, g.part[i].tiles(images));
-    patch = std::max(patch, g.part[i].patch());
+    tiles = std::max(tiles, tiles_of(g.part[i], images));
+    patch = std::max(patch, patch_of(g.part[i]));
     depth = std::max(depth, (g.part[i].taps * g.part[i].channels + 7) / 8 * 8);
   }
   const int eights = columns <= 8 ? 1 : columns <= 16 ? 2 : 4;
@@ -185,7 +168,7 @@ void convolve(const Tensor& source, const Tensor& weight, const Tensor& bias, Ga
   const std::int64_t shared = std::int64_t{sizeof(float)} * (patch + depth * each);
   const bool pairs = source.size(1) % 2 == 0;
   const std::int64_t blocks =
-      blocks_for(std::int64_t{parts} * tiles, shared, /*registers=*/eights == 4 ? 120 : 80);
+      blocks_for(parts * tiles, shared, /*registers=*/eights == 4 ? 120 : 80);
   const void* values = source.const_data_ptr();
   const void* weights = weight.const_data_ptr();
   const void* added = bias.defined() ? bias.const_data_ptr() : nullptr;
@@ -207,11 +190,11 @@ Tensor weight_gradient(const Tensor& x, const Tensor& dy, const Tensor& weight, 
   int columns = s.products(), count = outs * (columns + bias);
   const int each = (columns + bias + 31) / 32;  // eights of products for each of four warps
   const int stride = outs <= 16 ? 24 : 40;      // slope_stride() of weight_gradient.cu
-  const std::int64_t patch_bytes = g.patch() * std::int64_t{sizeof(float)};
-  int splits = static_cast<int>(
-      blocks_for(g.tiles(images), patch_bytes + 8 * kGroups * stride * std::int64_t{sizeof(float)},
-                 outs <= 16 ? 56 + 7 * each : 60 + 10 * each,
-                 std::max<std::int64_t>(kMostPartials / count, 132)));
+  const std::int64_t patch_bytes = patch_of(g) * std::int64_t{sizeof(float)};
+  int splits = static_cast<int>(blocks_for(
+      tiles_of(g, images), patch_bytes + 8 * kGroups * stride * std::int64_t{sizeof(float)},
+      outs <= 16 ? 56 + 7 * each : 60 + 10 * each,
+      std::max(kMostPartials / count, multiprocessors())));
   int out_quads =
       outs % 4 == 0 && reinterpret_cast<std::uintptr_t>(dy.const_data_ptr()) % 16 == 0 ? 1 : 0;
   const Tensor partials = torch::empty({splits, count}, weight.options());
@@ -293,9 +276,9 @@ bool takes_convolution(const Tensor& x, const Tensor& weight, std::int64_t strid
          weight.scalar_type() == torch::kFloat && channels_last(weight) &&
          weight.size(1) == x.size(1) && weight.size(2) == weight.size(3) &&
          weight.size(2) % 2 == 1 && weight.size(2) * weight.size(3) <= kMostTaps &&
-         weight.size(0) <= kMostChannels && weight.size(1) <= kMostChannels &&
+         weight.size(0) <= kMostChannels && weight.size(1) <= kMostChannels && weight.size(0) > 0 &&
          weight.numel() / weight.size(0) <= kMostProducts && (stride == 1 || stride == 2) &&
-         at::globalContext().allowTF32CuDNN();
+         at::globalContext().allowTF32CuDNN() && multiplies_tf32();
 }
 
 Tensor convolution(const Tensor& x, const Tensor& weight, const Tensor& bias, std::int64_t stride) {

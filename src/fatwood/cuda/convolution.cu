@@ -5,34 +5,7 @@
 // A block takes a tile of one image: the pixels that it needs of the source come to shared memory once,
 // and every tap reads them there, at an offset.
 
-constexpr int kConvThreads = 128;
-constexpr int kMostTaps = 49;
-constexpr int kGroups = 16;             // of eight neighbouring pixels, four a warp
-
-struct Tap {
-  signed char dy, dx;
-  short weight;  // its place among the taps of the weights
-};
-
-// What a convolution reads for the row (n, y, x) and the tap t: source (n, mul·y + dy[t], mul·x + dx[t]).
-// The row's result goes to the pixel (n, out_mul·y + out_y, out_mul·x + out_x). A tile is tile_h × tile_w
-// rows, tile_w a multiple of eight; its patch of the source, patch_h × patch_w pixels of `pitch` values,
-// begins at (mul·y + min_dy, mul·x + min_dx) of the tile's first row.
-struct Gathering {
-  int row_h, row_w, mul;
-  int height, width, channels;  // of the source
-  int out_mul, out_y, out_x;
-  int tile_h, tile_w, tiles_y, tiles_x;
-  int min_dy, min_dx, patch_h, patch_w, pitch;
-  int quads;  // whether four channels are read at a time
-  int taps;
-  Tap tap[kMostTaps];
-};
-
-// The parts of a convolution whose rows have taps of their own, one a blockIdx.z.
-struct Gatherings {
-  Gathering part[4];
-};
+using namespace fatwood::cuda;  // tiles.h
 
 // To the nearest of 10 bits, ties away from zero: the tensor cores read no more of it. By integers,
 // since the instruction for it goes at a quarter of their rate; what is not finite stays as it is.
@@ -165,7 +138,7 @@ __device__ int offset_of(const Gathering& g, int product) {
 }
 
 // A stride of pairs of products at which a warp's reads of a fragment fall on different banks.
-__host__ __device__ constexpr int pair_stride(int columns) { return 2 * columns + 8; }
+__device__ constexpr int pair_stride(int columns) { return 2 * columns + 8; }
 
 // Two neighbours at once.
 __device__ void store_two(float* out, i64 i, float first, float second) {

@@ -12,7 +12,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr std::int64_t kMostClasses = 64, kMostRows = 16384;
+constexpr std::int64_t kMostClasses = 64, kMostValues = 1 << 16;
 
 class CrossEntropy : public torch::autograd::Function<CrossEntropy> {
  public:
@@ -40,7 +40,7 @@ class CrossEntropy : public torch::autograd::Function<CrossEntropy> {
 
 bool takes_cross_entropy(const Tensor& x, const Tensor& targets) {
   return OwnKernels::active() && on_device(x) && x.dim() == 2 && x.scalar_type() == torch::kFloat &&
-         x.is_contiguous() && x.size(0) > 0 && x.size(0) <= kMostRows && x.size(1) > 0 &&
+         x.is_contiguous() && x.numel() > 0 && x.numel() <= kMostValues &&
          x.size(1) <= kMostClasses && targets.dim() == 1 && targets.device() == x.device() &&
          targets.scalar_type() == torch::kLong && targets.is_contiguous() &&
          targets.size(0) == x.size(0);

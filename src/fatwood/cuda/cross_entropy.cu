@@ -36,7 +36,7 @@ extern "C" __global__ void cross_entropy_f32(const float* __restrict__ x,
     float sum = 0;
     for (int c = 0; c < classes; ++c) sum += expf(x[first + c] - top);
     if (counted) {
-      own += target >= 0 && target < classes ? logf(sum) + top - x[first + target]
+      own += target >= 0 && target < classes ? logf(sum) - (x[first + target] - top)
                                              : __uint_as_float(0x7fc00000);
     }
     const float scale = counted ? share / sum : 0;

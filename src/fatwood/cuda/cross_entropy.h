@@ -1,4 +1,4 @@
-// The loss of a training step in one launch, where LibTorch's operators take six.
+// A training step's loss and its gradient in one launch, where LibTorch's operators take six.
 #pragma once
 
 #include <fatwood/cuda/cuda.h>
@@ -6,7 +6,7 @@
 namespace fatwood::cuda {
 
 /// Whether cross_entropy() has a kernel for it, and OwnKernels (activation_norm.h) are active: x
-/// (N, classes) on a GPU, dense floats, 64 classes and 16,384 rows at most; targets (N) of int64
+/// (N, classes) on a GPU, dense floats, 64 classes and 65,536 values at most; targets (N) of int64
 /// on the same device. False in a build without CUDA.
 bool takes_cross_entropy(const Tensor& x, const Tensor& targets);
 

@@ -7,25 +7,26 @@
 #include <torch/types.h>
 
 #ifndef FATWOOD_EMULATED
-#include <c10/cuda/CUDAStream.h>
+#include <c10/cuda/CUDAFunctions.h>
 #endif
 
 namespace fatwood::cuda {
 
 #ifdef FATWOOD_EMULATED
 inline constexpr torch::DeviceType kDevice = torch::kCPU;
-inline std::int64_t current_stream() {
-  return 0;
+inline int current_device() {
+  return -1;  // the processor's index
 }
 #else
 inline constexpr torch::DeviceType kDevice = torch::kCUDA;
-inline std::int64_t current_stream() {
-  return c10::cuda::getCurrentCUDAStream().id();
+inline int current_device() {
+  return c10::cuda::current_device();
 }
 #endif
 
+/// Whether it is where launch() runs kernels.
 inline bool on_device(const torch::Tensor& x) {
-  return x.device().type() == kDevice;
+  return x.device().type() == kDevice && x.device().index() == current_device();
 }
 
 }  // namespace fatwood::cuda

@@ -10,6 +10,11 @@ __device__ float leaky(float leak, float x) {  // keeps NaN; of −∞ without a
   return x <= 0 ? (leak == 0 ? 0 : leak * x) : x;
 }
 
+// The gradient g behind leaky(leak, x), as LibTorch's relu and leaky_relu have it for what is no number.
+__device__ float leaky_slope(float leak, float x, float g) {
+  return leak == 0 ? (x <= 0 ? 0 : g) : (x > 0 ? g : leak * g);
+}
+
 __device__ float activated(Activation act, float x) { return leaky(act.leak, x) - act.shift; }
 
 __device__ unsigned short bf16_of(float v) {  // to the nearest, ties to even
@@ -146,7 +151,8 @@ __device__ void sum_activation_gradient_of(const T* __restrict__ u, const T* __r
   for (i64 i = (blockIdx.x * (i64)blockDim.x + threadIdx.x) * kLanes; i < n; i += step) {
     const Values<kLanes> first = load_values<kLanes>(u, i), second = load_values<kLanes>(v, i);
     Values<kLanes> slope = load_values<kLanes>(dy, i);
-    for (int k = 0; k < kLanes; ++k) slope.v[k] *= first.v[k] + second.v[k] > 0 ? 1 : act.leak;
+    for (int k = 0; k < kLanes; ++k)
+      slope.v[k] = leaky_slope(act.leak, first.v[k] + second.v[k], slope.v[k]);
     store_values(dx, i, slope);
   }
 }

@@ -24,6 +24,7 @@ asm(".pushsection .rodata,\"a\",@progbits\n"
     ".incbin \"" FATWOOD_CUDA_FOLDER "/elementwise.cu\"\n"
     ".incbin \"" FATWOOD_CUDA_FOLDER "/cross_entropy.cu\"\n"
     ".incbin \"" FATWOOD_CUDA_FOLDER "/activation_norm.cu\"\n"
+    ".incbin \"" FATWOOD_CUDA_FOLDER "/tiles.h\"\n"
     ".incbin \"" FATWOOD_CUDA_FOLDER "/convolution.cu\"\n"
     ".incbin \"" FATWOOD_CUDA_FOLDER "/weight_gradient.cu\"\n"
     ".byte 0\n.popsection\n");
@@ -212,31 +213,28 @@ CUfunction function_of(const char* kernel) {
   if (found != loaded.functions.end()) return found->second;
   CUfunction function = nullptr;
   cuda.check(cuda.cuModuleGetFunction(&function, loaded.module, kernel), kernel);
+  // Beyond 48 KiB a kernel has to be allowed what it is launched with.
+  if (std::string_view(kernel).starts_with("convolve_"))
+    cuda.check(cuda.cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                                       kMostSharedBytes),
+               kernel);
   return loaded.functions[kernel] = function;
 }
 
 }  // namespace
 
 std::int64_t multiprocessors() {
-  static std::mutex mutex;
-  static std::map<int, int> counts;
-  const std::scoped_lock lock(mutex);
-  const int device = c10::cuda::current_device();
-  const auto found = counts.find(device);
-  if (found != counts.end()) return found->second;
-  return counts[device] = attribute_of(device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+  return attribute_of(c10::cuda::current_device(), CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+}
+
+bool multiplies_tf32() {
+  return attribute_of(c10::cuda::current_device(), CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) >=
+         8;
 }
 
 void launch(const char* kernel, Grid grid, std::int64_t threads, void** arguments,
             std::int64_t shared_bytes) {
-  constexpr std::int64_t kWithoutAsking = 24 << 10;  // beside the most that a kernel declares
   const CUfunction function = function_of(kernel);
-  if (shared_bytes > kWithoutAsking) {
-    libraries().check(
-        libraries().cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-                                       static_cast<int>(shared_bytes)),
-        kernel);
-  }
   const auto number = [](std::int64_t n) { return static_cast<unsigned>(n); };
   libraries().check(
       libraries().cuLaunchKernel(function, number(grid.x), number(grid.y), number(grid.z),

@@ -3,7 +3,7 @@
 constexpr unsigned kOne = 0x3f800000;  // 1.0F
 
 // A stride of rows of slopes at which a warp's reads of a fragment fall on different banks.
-__host__ __device__ constexpr int slope_stride(int columns) { return columns + 8; }
+__device__ constexpr int slope_stride(int columns) { return columns + 8; }
 
 // partials[block][out][tap·channels + channel] = Σ over the block's tiles' rows of dy(row, out)·
 // source(row, tap, channel), and with `bias`, for which kEach must be 1, one more a row, the sum of
@@ -14,7 +14,7 @@ __device__ void weight_gradient_tiles(const T* __restrict__ source, const T* __r
                                       const Gathering& g, int images, int outs, int out_quads,
                                       int bias, float* __restrict__ partials) {
   constexpr int kStride = slope_stride(16 * kMatrices);
-  __shared__ unsigned slopes[8 * kGroups * kStride];
+  alignas(16) __shared__ unsigned slopes[8 * kGroups * kStride];
   FATWOOD_PATCH;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, column = lane / 4, k = lane % 4;
   const int across = g.tile_w / 8, groups = across * g.tile_h;
@@ -91,6 +91,8 @@ __device__ void weight_gradient_tiles(const T* __restrict__ source, const T* __r
   }
 }
 
+#ifdef FATWOOD_MODULE_BASE
+
 // The sums of partials[split][row][column] over the splits, in a fixed order: `columns` of each row to
 // out, and one more of each to `rest`, where there is one. 32 × 32 threads, the first 32 neighbours.
 extern "C" __global__ void sum_splits(const float* partials, int splits, int count, int columns,
@@ -113,6 +115,8 @@ extern "C" __global__ void sum_splits(const float* partials, int splits, int cou
     rest[row] = sum;
   }
 }
+
+#endif
 
 #define FATWOOD_WEIGHT_GRADIENT(suffix, T, matrices, each)                                         \
   extern "C" __global__ void __launch_bounds__(128)                                                \

@@ -31,6 +31,18 @@ struct GraphedSteps::Steps : std::enable_shared_from_this<Steps> {
     void operator()(Run& run) const { steps->backward(run); }
   };
 
+  /// cuDNN measures its algorithms while one lives.
+  class MeasuringAlgorithms {
+   public:
+    MeasuringAlgorithms() { at::globalContext().setBenchmarkCuDNN(true); }
+    ~MeasuringAlgorithms() { at::globalContext().setBenchmarkCuDNN(before_); }
+    MeasuringAlgorithms(const MeasuringAlgorithms&) = delete;
+    MeasuringAlgorithms& operator=(const MeasuringAlgorithms&) = delete;
+
+   private:
+    bool before_ = at::globalContext().benchmarkCuDNN();
+  };
+
   Options options;
   StepParts plain;  // as the fit found them
   std::optional<cuda::OwnStream> stream{std::in_place};
@@ -40,12 +52,10 @@ struct GraphedSteps::Steps : std::enable_shared_from_this<Steps> {
   std::list<GraphPlan> plans;    // the latest used first
   GraphPlan* current = nullptr;  // of the batch in hand, where it was replayed
   std::int64_t replayed = 0;
-  bool measured_before = at::globalContext().benchmarkCuDNN();
+  std::optional<MeasuringAlgorithms> measuring;
 
   void install(Run& run) {
     plain = run.parts;
-    if (options.measure_algorithms && !at::globalContext().deterministicAlgorithms())
-      at::globalContext().setBenchmarkCuDNN(true);
     add_layers(run.model);
     for (const auto& module : run.model->modules()) {
       if (const auto layer = std::dynamic_pointer_cast<Layer>(module)) add_layers(layer);
@@ -56,6 +66,8 @@ struct GraphedSteps::Steps : std::enable_shared_from_this<Steps> {
     run.parts.predict = Predict{shared_from_this()};
     run.parts.get_loss = GetLoss{shared_from_this()};
     run.parts.backward = Backward{shared_from_this()};
+    if (options.measure_algorithms && !at::globalContext().deterministicAlgorithms())
+      measuring.emplace();
   }
 
   // A network may keep layers without registering them, and shows them in layers().
@@ -69,7 +81,7 @@ struct GraphedSteps::Steps : std::enable_shared_from_this<Steps> {
     current = nullptr;
     plans.clear();
     stream.reset();
-    at::globalContext().setBenchmarkCuDNN(measured_before);
+    measuring.reset();
   }
 
   bool recordable(const Run& run, const GraphKey& key) const {
