@@ -192,7 +192,7 @@ Tensor weight_gradient(const Tensor& x, const Tensor& dy, const Tensor& weight, 
   const int stride = outs <= 16 ? 24 : 40;      // slope_stride() of weight_gradient.cu
   const std::int64_t patch_bytes = patch_of(g) * std::int64_t{sizeof(float)};
   int splits = static_cast<int>(blocks_for(
-      tiles_of(g, images), patch_bytes + 8 * kGroups * stride * std::int64_t{sizeof(float)},
+      tiles_of(g, images), patch_bytes + std::int64_t{sizeof(float)} * 8 * kGroups * stride,
       outs <= 16 ? 56 + 7 * each : 60 + 10 * each,
       std::max(kMostPartials / count, multiprocessors())));
   int out_quads =
