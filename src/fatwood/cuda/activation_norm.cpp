@@ -30,10 +30,6 @@ struct Running {
   double share, unbiased;
 };
 
-bool aligned(const void* values) {
-  return reinterpret_cast<std::uintptr_t>(values) % 16 == 0;
-}
-
 /// The rows and channels of a channels-last tensor, and the grid that covers them.
 struct Shape {
   std::int64_t rows;

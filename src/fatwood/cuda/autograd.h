@@ -1,6 +1,8 @@
 // What the folder's autograd functions share. Private to cuda.
 #pragma once
 
+#include <cstdint>
+
 #include <ATen/core/grad_mode.h>
 #include <torch/types.h>
 
@@ -23,6 +25,11 @@ inline const char* suffix_of(const torch::Tensor& x) {
 
 inline bool has_kernel(torch::ScalarType type) {
   return type == torch::kFloat || type == torch::kBFloat16;
+}
+
+/// Whether a kernel may read or write four floats at a time there.
+inline bool aligned(const void* values) {
+  return reinterpret_cast<std::uintptr_t>(values) % 16 == 0;
 }
 
 }  // namespace fatwood::cuda

@@ -39,8 +39,7 @@ class AveragePool : public torch::autograd::Function<AveragePool> {
     void* target = to.data_ptr();
     int images = static_cast<int>(sizes[0]), channels = static_cast<int>(sizes[1]);
     int height = static_cast<int>(sizes[2]), width = static_cast<int>(sizes[3]);
-    const bool fours = channels % 4 == 0 && reinterpret_cast<std::uintptr_t>(source) % 16 == 0 &&
-                       reinterpret_cast<std::uintptr_t>(target) % 16 == 0;
+    const bool fours = channels % 4 == 0 && aligned(source) && aligned(target);
     const std::int64_t windows =
         sizes[0] * ((sizes[2] + 1) / 2) * ((sizes[3] + 1) / 2) * sizes[1] / (fours ? 4 : 1);
     auto arguments = addresses_of(source, images, height, width, channels, target);

@@ -110,8 +110,7 @@ void cut(Gathering& g, const Tensor& source) {
   }
   if (g.row_h == 0 || g.row_w == 0) return;  // no such pixels: no tiles
   g.pitch = pitch_for(g.channels, g.mul);
-  g.quads =
-      g.channels % 4 == 0 && reinterpret_cast<std::uintptr_t>(source.const_data_ptr()) % 16 == 0;
+  g.quads = g.channels % 4 == 0 && aligned(source.const_data_ptr());
   const auto size = [&](int h, int w) {
     g.tile_h = h;
     g.tile_w = w;
@@ -195,8 +194,7 @@ Tensor weight_gradient(const Tensor& x, const Tensor& dy, const Tensor& weight, 
       tiles_of(g, images), patch_bytes + std::int64_t{sizeof(float)} * 8 * kGroups * stride,
       outs <= 16 ? 56 + 7 * each : 60 + 10 * each,
       std::max(kMostPartials / count, multiprocessors())));
-  int out_quads =
-      outs % 4 == 0 && reinterpret_cast<std::uintptr_t>(dy.const_data_ptr()) % 16 == 0 ? 1 : 0;
+  int out_quads = outs % 4 == 0 && aligned(dy.const_data_ptr()) ? 1 : 0;
   const Tensor partials = torch::empty({splits, count}, weight.options());
   const void* values = x.const_data_ptr();
   const void* slopes = dy.const_data_ptr();
